@@ -1,0 +1,178 @@
+"""How a command reaches the admin API: over HTTP in a running guard, or in this process.
+
+Whoever holds the lock of the data folder counts the money. If that is nobody, the command takes
+the lock and runs the same admin app here; if it is a guard, the command goes to the address in
+`guard.json`. So one set of shapes and one code path serve both, and a file left behind by a
+crash is never trusted with the admin token.
+"""
+
+import asyncio
+import http.client
+import secrets
+import time
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from tokenward.cli import guard_file
+from tokenward.cli.guard_file import GuardAddress
+from tokenward.kernel.errors import Fault, SettingsError, StoreHeldError
+from tokenward.kernel.secret import Secret
+from tokenward.settings import Settings, resolve_secret
+
+PREFIX: Final = "/admin/v1"
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+FIND_WAIT_S: Final = 5.0
+_FIND_PAUSE_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A request to the admin API: `path` below its prefix, `wait_s` for the whole answer."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    wait_s: float = 30.0
+
+    def encoded_body(self) -> bytes:
+        """The JSON body, b"" without one."""
+        return b"" if self.body is None else msgspec.json.encode(self.body)
+
+    def encoded_query(self) -> str:
+        """The query, with true and false as JSON writes them."""
+        return urlencode(
+            {
+                name: str(value).lower() if isinstance(value, bool) else value
+                for name, value in self.query.items()
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The answer: its status and its JSON value."""
+
+    status: int
+    value: Any
+
+
+class LostError(Fault):
+    """Raised when a command reached the guard and its answer did not come back whole."""
+
+
+class _NobodyAnswersError(Exception):
+    """Nothing listens at the address: the command was certainly not carried out."""
+
+
+def ask_guard(settings: Settings, environ: Mapping[str, str], command: Command) -> Said:
+    """Carry the command out, wherever the records are open.
+
+    Waits a little where another command holds the lock or a guard is just starting. Raises
+    StoreHeldError if the holder cannot be reached, LostError if its answer got lost.
+    """
+    give_up_s = time.monotonic() + FIND_WAIT_S
+    while True:
+        try:
+            return asyncio.run(_here(settings, command))
+        except StoreHeldError:
+            address = guard_file.read(settings.data_dir)
+        if address is not None:
+            try:
+                return over_http(address, _token(settings, environ), command)
+            except _NobodyAnswersError:
+                pass
+        if time.monotonic() > give_up_s:
+            raise StoreHeldError(
+                f"A tokenward process holds {settings.data_dir}, but it does not answer"
+                + (f" at {address.url}" if address else "")
+                + ". If a guard is starting, wait; else see which process it is and end it."
+            )
+        time.sleep(_FIND_PAUSE_S)
+
+
+def _token(settings: Settings, environ: Mapping[str, str]) -> Secret:
+    reference = settings.admin.token or "none"
+    token = resolve_secret(reference, settings.base_dir, environ, "admin.token")
+    if token is None:
+        raise SettingsError("A guard is running, and without admin.token it takes no commands.")
+    return token
+
+
+async def _here(settings: Settings, command: Command) -> Said:
+    """The admin app in this process. Whoever may open the data folder needs no other token, so
+    the door gets one that lives as long as the command."""
+    from tokenward.app import open_office
+    from tokenward.http.admin.door import AdminDoor
+
+    token = Secret(secrets.token_hex(32), "admin token of one command")
+    async with open_office(settings) as office:
+        guard_file.remove(settings.data_dir)  # whoever wrote it no longer holds the lock
+        return await in_process(AdminDoor(office, token), token, command)
+
+
+async def in_process(app: Any, token: Secret, command: Command) -> Said:
+    """One request to an ASGI app, without a socket."""
+    status = 0
+    answer = bytearray()
+    scope = {
+        "type": "http",
+        "method": command.method,
+        "path": PREFIX + command.path,
+        "raw_path": (PREFIX + quote(command.path)).encode(),
+        "query_string": command.encoded_query().encode(),
+        "headers": [(b"authorization", b"Bearer " + token.reveal().encode())],
+        "client": None,
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": command.encoded_body()}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        answer.extend(message.get("body", b""))
+
+    try:
+        async with asyncio.timeout(command.wait_s):
+            await app(scope, receive, send)
+    except TimeoutError:
+        raise LostError(f"The command did not end within {command.wait_s:g} s.") from None
+    return Said(status, msgspec.json.decode(bytes(answer)))
+
+
+def over_http(address: GuardAddress, token: Secret, command: Command) -> Said:
+    """One request to the running guard."""
+    line = http.client.HTTPConnection(address.host_from_here, address.port, timeout=command.wait_s)
+    target = PREFIX + quote(command.path)
+    query = command.encoded_query()
+    try:
+        line.connect()
+    except OSError:
+        raise _NobodyAnswersError from None
+    try:
+        line.request(
+            command.method,
+            f"{target}?{query}" if query else target,
+            body=command.encoded_body(),
+            headers={
+                "authorization": f"Bearer {token.reveal()}",
+                "content-type": "application/json",
+            },
+        )
+        answer = line.getresponse()
+        text = answer.read(ANSWER_BYTES_MAX + 1)
+        if len(text) > ANSWER_BYTES_MAX:
+            raise LostError("The guard's answer is too long; ask for less with --limit or --since")
+        return Said(answer.status, msgspec.json.decode(text))
+    except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+        raise LostError(
+            f"The guard at {address.url} took the command but its answer did not arrive "
+            f"({type(error).__name__}). Look whether it took effect before you repeat it."
+        ) from None
+    finally:
+        line.close()

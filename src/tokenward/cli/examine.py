@@ -1,0 +1,110 @@
+"""What the doctor sees from outside: secrets, data folder, disk, providers and their prices."""
+
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from tokenward.cli.init import ADMIN_TOKEN, MASTER_KEY, PEPPER
+from tokenward.http.admin.office import Check
+from tokenward.kernel.errors import SettingsError
+from tokenward.settings import Settings, resolve_secret
+
+DISK_BYTES_MIN: Final = 512 * 1024 * 1024
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_GLOB_SIGNS: Final = frozenset("*?[")
+
+
+def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    """Every check that needs no records."""
+    yield _secrets(settings, environ)
+    if settings.data_dir.is_dir():
+        yield _disk(settings.data_dir)
+    yield _prices(settings)
+
+
+def _secrets(settings: Settings, environ: Mapping[str, str]) -> Check:
+    """The folder and every secret in it are there and closed, and the admin token is found."""
+    folder = settings.data_dir
+    names = (PEPPER, MASTER_KEY) + ((ADMIN_TOKEN,) if (folder / ADMIN_TOKEN).exists() else ())
+    for path in (folder, *(folder / name for name in names)):
+        if not path.exists():
+            return _bad("secrets", f"there is no {path}; make it: tokenward init")
+        if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
+            return _bad("secrets", f"others can read {path}; close it: chmod go= {path}")
+    try:
+        token = resolve_secret(
+            settings.admin.token or "none", settings.base_dir, environ, "admin.token"
+        )
+    except SettingsError as error:
+        return _bad("secrets", f"{error}")
+    if token is None:
+        return _bad("secrets", "admin.token is not set, and no guard starts without it")
+    return _good("secrets", f"{folder} and what it keeps are closed to others")
+
+
+def _disk(path: Path) -> Check:
+    free_bytes = shutil.disk_usage(path).free
+    why = f"{free_bytes // 2**20:,} MiB are free"
+    if free_bytes < DISK_BYTES_MIN:
+        return _bad("disk", f"{why}; when it is full, every call is refused")
+    return _good("disk", why)
+
+
+def check_credentials(settings: Settings, environ: Mapping[str, str]) -> Check:
+    """As this shell sees them; a running guard has fetched its own when it started."""
+    if not settings.providers:
+        return _bad("providers", "there is none; add a [[provider]] to the settings")
+    missing = []
+    for provider in settings.providers:
+        try:
+            resolve_secret(
+                provider.credential, settings.base_dir, environ, f"provider {provider.name}"
+            )
+        except SettingsError as error:
+            missing.append(f"{error}")
+    if missing:
+        return _bad("providers", "; ".join(missing))
+    names = ", ".join(provider.name for provider in settings.providers)
+    return _good("providers", f"{names}: every credential is there")
+
+
+def _prices(settings: Settings) -> Check:
+    """Only exact names can be looked up; a pattern's models show when they are called."""
+    from tokenward.app import price_book
+
+    try:
+        book = price_book(settings)
+    except SettingsError as error:
+        return _bad("prices", f"{error}")
+    now_ms = time.time_ns() // 1_000_000
+    unpriced = [
+        f"{model} of {provider.name}"
+        for provider in settings.providers
+        for model in provider.models
+        if not _GLOB_SIGNS & set(model)
+        and book.find(
+            provider.prices_from
+            or book.source_for(provider.name, provider.dialect, provider.base_url),
+            model,
+            now_ms,
+        )
+        is None
+    ]
+    if unpriced:
+        return _bad(
+            "prices",
+            f"no price for {', '.join(unpriced)}: keys with a cap cannot use them; "
+            "add them under [prices]",
+        )
+    return _good("prices", "every model that is named exactly has a price")
+
+
+def _good(name: str, why: str) -> Check:
+    return Check(name=name, ok=True, why=why)
+
+
+def _bad(name: str, why: str) -> Check:
+    return Check(name=name, ok=False, why=why)

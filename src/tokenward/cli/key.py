@@ -1,0 +1,179 @@
+"""`tokenward key`: a key's life."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from tokenward.cli.cap import caps_table
+from tokenward.cli.desk import Desk
+from tokenward.cli.parser import UsageError, Verbs, add_verbs
+from tokenward.cli.screen import clean, facts, moment, plural, table
+from tokenward.http.admin.targets import key_named
+
+
+def add(verbs: Verbs) -> None:
+    """The verb's own verbs."""
+    inner = add_verbs(verbs.add("key", "create, list, freeze, revoke and rotate keys"))
+    _add_create(inner)
+    inner.add("list", "list keys").set_defaults(run=_list)
+    _add_id(inner.add("show", "show one key")).set_defaults(run=_show)
+    for name, summary, run in (
+        ("freeze", "stop a key until it is unfrozen; running calls are cut", _freeze),
+        ("revoke", "stop a key for ever; running calls are cut", _revoke),
+    ):
+        stop = _add_id(inner.add(name, summary))
+        stop.add_argument("--why", metavar="TEXT", default="", help="shown with the key")
+        stop.set_defaults(run=run)
+    _add_id(inner.add("unfreeze", "let a frozen key work again")).set_defaults(run=_unfreeze)
+    rotate = _add_id(
+        inner.add(
+            "rotate",
+            "give a key a new secret",
+            "The key keeps its id, caps and history. Without --grace the old secret dies at once.",
+        )
+    )
+    rotate.add_argument("--grace", metavar="TIME", default="0s", help="like 1h; default 0s")
+    rotate.set_defaults(run=_rotate)
+
+
+def _add_create(inner: Verbs) -> None:
+    create = inner.add(
+        "create",
+        "create a key and show it once",
+        "Without --cap a key is only held to the caps of its project and account.",
+    )
+    create.add_argument("--project", metavar="P", required=True, help="what it is for")
+    create.add_argument("--account", metavar="A", default="", help="who pays; default: default")
+    create.add_argument("--name", metavar="N", default="")
+    create.add_argument(
+        "--cap", metavar="CAP", action="append", default=[], help="like 5.00/day or 1000tok/hour"
+    )
+    create.add_argument("--expires", metavar="TIME", help="like 30d; default: never")
+    for flag, sign, words in (
+        ("--model", "GLOB", "only these models, like gpt-5-*"),
+        ("--route", "GLOB", "only these routes, like /v1/chat/*"),
+        ("--cidr", "C", "only from these networks, like 10.0.0.0/8"),
+    ):
+        create.add_argument(flag, metavar=sign, action="append", default=[], help=words)
+    create.add_argument("--max-call", metavar="AMOUNT", help="dollars one call may cost, like 0.50")
+    for flag, words in (
+        ("--rpm", "requests a minute"),
+        ("--tpm", "tokens a minute"),
+        ("--concurrency", "calls at once"),
+    ):
+        create.add_argument(flag, metavar="N", type=int, help=words)
+    create.set_defaults(run=_create)
+
+
+def _add_id(parser: ArgumentParser) -> ArgumentParser:
+    parser.add_argument("id", metavar="ID", help="its id, tw_sk_<id>…, or the whole key")
+    return parser
+
+
+def _create(args: Namespace, desk: Desk) -> None:
+    body = {
+        "project": args.project,
+        "account": args.account,
+        "name": args.name,
+        "models": args.model,
+        "routes": args.route,
+        "cidrs": args.cidr,
+        "expires": args.expires,
+        "caps": args.cap,
+        "max_call": args.max_call,
+        "rpm": args.rpm,
+        "tpm": args.tpm,
+        "concurrency": args.concurrency,
+    }
+    made = desk.ask("POST", "/keys", body)
+    desk.tell(made, _created)
+    if not made["caps"]:
+        desk.note(f"It has no cap of its own: tokenward cap set key:{made['id']} 5.00/day")
+
+
+def _created(key: dict[str, Any]) -> str:
+    end = f", until {moment(key['expires_at'])}" if key["expires_at"] else ""
+    lines = [
+        key["key"],
+        "",
+        f"This is key {key['id']} of project {key['project']} (account {key['account']}){end}.",
+        "It is shown only now: keep it where secrets are kept.",
+    ]
+    if key["caps"]:
+        lines += ["", caps_table(key["caps"])]
+    return "\n".join(lines)
+
+
+def _list(args: Namespace, desk: Desk) -> None:
+    desk.tell(desk.ask("GET", "/keys"), _listed)
+
+
+def _listed(keys: list[dict[str, Any]]) -> str:
+    if not keys:
+        return "No keys yet. Create one: tokenward key create --project demo --cap 5.00/day"
+    rows = [
+        (
+            key["id"],
+            key["state"],
+            key["project"],
+            key["account"],
+            key["name"] or "-",
+            moment(key["last_used_at"], "never"),
+        )
+        for key in keys
+    ]
+    return table(("ID", "STATE", "PROJECT", "ACCOUNT", "NAME", "LAST USED"), rows)
+
+
+def _show(args: Namespace, desk: Desk) -> None:
+    desk.tell(desk.ask("GET", _path(args)), _shown)
+
+
+def _shown(key: dict[str, Any]) -> str:
+    rows = [(name, _cell(name, value)) for name, value in key.items() if value not in ("", None)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name.replace('_', ' '):<{width}}   {cell}" for name, cell in rows)
+
+
+def _cell(name: str, value: Any) -> str:
+    if name == "caveats":
+        return facts(value) or "none"
+    return moment(value) if name.endswith("_at") else clean(f"{value}")
+
+
+def _freeze(args: Namespace, desk: Desk) -> None:
+    desk.tell(desk.ask("POST", _path(args, "/freeze"), {"why": args.why}), _frozen)
+
+
+def _frozen(key: dict[str, Any]) -> str:
+    return f"{_stopped(key)} Undo: tokenward key unfreeze {key['id']}"
+
+
+def _revoke(args: Namespace, desk: Desk) -> None:
+    desk.tell(desk.ask("POST", _path(args, "/revoke"), {"why": args.why}), _stopped)
+
+
+def _stopped(key: dict[str, Any]) -> str:
+    cut = f" {plural(key['calls_cut'], 'running call was', 'running calls were')} cut."
+    return f"Key {key['id']} is {key['state']}.{cut if key['calls_cut'] else ''}"
+
+
+def _unfreeze(args: Namespace, desk: Desk) -> None:
+    desk.tell(
+        desk.ask("POST", _path(args, "/unfreeze"), {}),
+        lambda key: f"Key {key['id']} is {key['state']}.",
+    )
+
+
+def _rotate(args: Namespace, desk: Desk) -> None:
+    made = desk.ask("POST", _path(args, "/rotate"), {"grace": args.grace})
+    desk.tell(made, _created)
+    ending = "no longer works" if args.grace.startswith("0") else f"works for {args.grace} more"
+    desk.note(f"The old secret {ending}.")
+
+
+def _path(args: Namespace, action: str = "") -> str:
+    """Only ids travel: a whole key that was pasted in a hurry never stands in a path."""
+    try:
+        return f"/keys/{key_named(args.id)}{action}"
+    except ValueError as error:
+        raise UsageError(f"{error}") from None

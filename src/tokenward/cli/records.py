@@ -1,0 +1,48 @@
+"""`tokenward records`: one line a request."""
+
+from argparse import Namespace
+from typing import Any
+
+from tokenward.cli.desk import Desk
+from tokenward.cli.parser import UsageError, Verbs
+from tokenward.cli.screen import moment, table
+from tokenward.http.admin.targets import key_named
+from tokenward.kernel.money import format_usd
+
+
+def add(verbs: Verbs) -> None:
+    """The verb."""
+    records = verbs.add("records", "requests and what became of them, newest first")
+    records.add_argument("--key", metavar="ID", default="", help="only of this key")
+    records.add_argument("--since", metavar="T", default="24h", help="default 24h")
+    records.add_argument("--limit", metavar="N", type=int, default=50, help="default 50")
+    records.set_defaults(run=_records)
+
+
+def _records(args: Namespace, desk: Desk) -> None:
+    try:
+        key_id = key_named(args.key) if args.key else ""
+    except ValueError as error:
+        raise UsageError(f"{error}") from None
+    query = {"key": key_id, "since": args.since, "limit": args.limit}
+    desk.tell(desk.ask("GET", "/records", query=query), _screen)
+
+
+def _screen(records: list[dict[str, Any]]) -> str:
+    if not records:
+        return "No requests in this time; look further back with --since 7d."
+    rows = [
+        (
+            moment(record["ts"]),
+            record.get("key") or "-",
+            record.get("model") or "-",
+            str(record.get("status", "-")),
+            format_usd(record.get("cost_nusd", 0)),
+            f"{record.get('input_tokens', 0):,}",
+            f"{record.get('output_tokens', 0):,}",
+            record.get("refusal") or record.get("outcome") or "-",
+        )
+        for record in records
+    ]
+    heads = ("AT", "KEY", "MODEL", "STATUS", ">COST", ">IN", ">OUT", "WHAT BECAME OF IT")
+    return table(heads, rows)

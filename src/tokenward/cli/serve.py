@@ -1,0 +1,62 @@
+"""`tokenward serve`: the guard."""
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from msgspec.structs import replace
+
+from tokenward.cli import guard_file
+from tokenward.cli.desk import Desk
+from tokenward.cli.guard_file import GuardAddress
+from tokenward.cli.parser import Verbs
+from tokenward.settings import Settings
+
+
+def add(verbs: Verbs) -> None:
+    """The verb."""
+    serve = verbs.add(
+        "serve",
+        "run the guard",
+        "SIGTERM: takes no more calls, ends the running ones within server.drain_s, exits 0.",
+    )
+    serve.add_argument("--host", metavar="H", help="default: server.host")
+    serve.add_argument("--port", metavar="P", type=int, help="default: server.port; 0: any free")
+    serve.add_argument("--observe", action="store_true", help="record verdicts, act on none")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(args: Namespace, desk: Desk) -> None:
+    from tokenward.app import serve
+
+    settings = _with_flags(desk.settings(), args)
+
+    def tell_ready(host: str, port: int) -> None:
+        address = GuardAddress(os.getpid(), host, port)
+        guard_file.write(settings.data_dir, address)
+        value = {"url": address.url, "pid": address.pid}
+        desk.tell(value, lambda shown: _ready(shown, settings))
+        desk.out.flush()
+
+    try:
+        serve(settings, desk.environ, tell_ready)
+    finally:
+        guard_file.remove(settings.data_dir, os.getpid())
+
+
+def _with_flags(settings: Settings, args: Namespace) -> Settings:
+    """What stands on the command line stands above the file and the environment."""
+    host = settings.server.host if args.host is None else args.host
+    port = settings.server.port if args.port is None else args.port
+    mode = "observe" if args.observe else settings.policy.mode
+    return replace(
+        settings,
+        server=replace(settings.server, host=host, port=port),
+        policy=replace(settings.policy, mode=mode),
+    )
+
+
+def _ready(value: dict[str, Any], settings: Settings) -> str:
+    kind, _, name = (settings.admin.token or "").partition(":")
+    where = f"${name}" if kind == "env" else name
+    return f"tokenward ready on {value['url']} (admin token in {where})"

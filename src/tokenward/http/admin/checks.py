@@ -1,0 +1,61 @@
+"""What the doctor looks at behind the door: the clock, the keys and the ledger."""
+
+from typing import Final
+
+from tokenward.http.admin.office import Check, Office
+from tokenward.kernel.moments import rfc3339
+from tokenward.keys.records import KeyRecord
+
+RELEASED_MS: Final = 1_767_225_600_000
+"""2026-01-01: this code did not exist before, so a clock that says so is wrong."""
+EXPIRES_SOON_MS: Final = 7 * 86_400_000
+UNUSED_MS: Final = 90 * 86_400_000
+SHOWN_MAX: Final = 5
+
+
+def check_clock(office: Office, keys: list[KeyRecord]) -> Check:
+    """A clock that was set back opens windows anew and revives expired keys."""
+    now_ms = office.clock.now_ms()
+    latest_ms = max((key.created_ms for key in keys), default=0)
+    if now_ms < max(RELEASED_MS, latest_ms):
+        why = f"it says {rfc3339(now_ms)}, which is past; set it, and keep it set by NTP"
+        return Check(name="clock", ok=False, why=why)
+    return Check(name="clock", ok=True, why=f"it says {rfc3339(now_ms)}")
+
+
+def check_keys(office: Office, keys: list[KeyRecord]) -> Check:
+    """Never fails: keys that end soon or lie unused are worth a look, not an alarm."""
+    now_ms = office.clock.now_ms()
+    live = [key for key in keys if key.shown_state(now_ms) == "live"]
+    ending = [
+        key
+        for key in live
+        if key.expires_ms is not None and key.expires_ms < now_ms + EXPIRES_SOON_MS
+    ]
+    unused = [key for key in live if (key.last_used_ms or key.created_ms) < now_ms - UNUSED_MS]
+    said = [f"{len(keys)} in all, {len(live)} live"]
+    if ending:
+        said.append(f"{_names(ending)} expire within a week")
+    if unused:
+        said.append(f"{_names(unused)} were not used for 90 days; revoke what nobody needs")
+    return Check(name="keys", ok=True, why="; ".join(said))
+
+
+async def check_ledger(office: Office, *, audit: bool) -> Check:
+    """With `audit`, proves chain, holds and balances from the entries alone (L6, L7)."""
+    if not audit:
+        accounts = len(await office.books.accounts())
+        why = f"it can be read, {accounts} accounts; prove it with --audit"
+        return Check(name="ledger", ok=True, why=why)
+    findings = await office.books.audit()
+    if not findings:
+        why = "proven: the chain, every hold and every balance follow from the entries"
+        return Check(name="ledger", ok=True, why=why)
+    shown = [f"{one.check} {one.subject}: {one.why}" for one in findings[:SHOWN_MAX]]
+    more = f" and {len(findings) - SHOWN_MAX} more" if len(findings) > SHOWN_MAX else ""
+    return Check(name="ledger", ok=False, why="; ".join(shown) + more)
+
+
+def _names(keys: list[KeyRecord]) -> str:
+    shown = ", ".join(key.id for key in keys[:SHOWN_MAX])
+    return shown + (f" and {len(keys) - SHOWN_MAX} more" if len(keys) > SHOWN_MAX else "")

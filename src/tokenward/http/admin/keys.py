@@ -1,0 +1,201 @@
+"""A key's life, as an admin asks for it. What stops a key also cuts its running calls."""
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from tokenward.http.admin.caps import caps_of, read_cap
+from tokenward.http.admin.office import Office
+from tokenward.http.admin.route import Ask, Nothing
+from tokenward.http.admin.shapes import CreatedShape, KeyShape, StoppedShape
+from tokenward.http.admin.targets import key_named
+from tokenward.kernel.errors import StoreBusyError
+from tokenward.kernel.refusals import Refusal
+from tokenward.kernel.secret import Secret
+from tokenward.keys import life
+from tokenward.keys.caveats import parse_duration_ms, read_caveats
+from tokenward.keys.format import mask
+from tokenward.keys.present import show_created, show_key
+from tokenward.keys.records import KeyRecord
+
+TRIES_MAX: Final = 5
+CAPS_MAX: Final = 16
+
+FROZEN: Final = Refusal(
+    "key:frozen",
+    403,
+    "This key was frozen while the answer ran, so the rest is withheld. What was used is charged.",
+)
+REVOKED: Final = Refusal(
+    "key:revoked",
+    401,
+    "This key was revoked while the answer ran, so the rest is withheld. What was used is charged.",
+    public_code="key:invalid",
+)
+
+
+class NewKey(Ask):
+    """A key to create. `caps` as in `5.00/day`, `1000tok/hour`; `expires` as in `30d`;
+    `max_call` in dollars as text; `models` and `routes` are globs."""
+
+    project: str
+    account: str = "default"
+    name: str = ""
+    models: list[str] = []
+    routes: list[str] = []
+    cidrs: list[str] = []
+    expires: str | None = None
+    caps: list[str] = []
+    max_call: str | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    bind: str = "none"
+
+
+class OneKey(Ask):
+    """One key: by its id, its masked form or, in a hurry, its whole text."""
+
+    id: str
+
+
+class StopKey(Ask):
+    """A key to stop, and why."""
+
+    id: str
+    why: str = ""
+
+
+class RotateKey(Ask):
+    """A key whose secret is replaced; the old one works for `grace` more, as in `1h`."""
+
+    id: str
+    grace: str = "0s"
+
+
+async def create(office: Office, ask: NewKey) -> CreatedShape | Refusal:
+    """A new key with all of its caps, or no key.
+
+    The caps are set before the key is kept: at no instant can it spend without them. If the store
+    breaks in between, nobody was told the key, so nobody can use what is left of it.
+    """
+    record, key = life.create(_draft(ask), office.dice, office.pepper, office.clock.now_ms())
+    subject = f"key:{record.id}"
+    caps = [read_cap(office, subject, text) for text in ask.caps]
+    if len({(cap.window, cap.unit) for cap in caps}) != len(caps) or len(caps) > CAPS_MAX:
+        raise ValueError(f"give at most {CAPS_MAX} caps, one for each window and unit")
+    try:
+        for cap in caps:
+            await office.ledger.set_cap(cap)
+        await office.keys.add(record)
+    except ValueError as error:
+        for cap in caps:
+            await office.ledger.remove_cap(subject, cap.model, cap.window, cap.unit)
+        return Refusal("key:not_created", 409, f"No key was created: {error}.")
+    shown = await caps_of(office, subject) if caps else []
+    return cast(CreatedShape, show_created(record, key, shown))
+
+
+async def index(office: Office, ask: Nothing) -> list[KeyShape]:
+    """Every key, oldest first, without its secret."""
+    now_ms = office.clock.now_ms()
+    return [cast(KeyShape, show_key(record, now_ms)) for record in await office.keys.all()]
+
+
+async def show(office: Office, ask: OneKey) -> KeyShape | Refusal:
+    """One key, without its secret."""
+    record = await office.keys.find(key_named(ask.id))
+    return _unknown(ask.id) if record is None else _show(office, record)
+
+
+async def freeze(office: Office, ask: StopKey) -> StoppedShape | Refusal:
+    """Stop the key until it is unfrozen; its running calls are cut."""
+    done = await _step(office, ask.id, lambda old: life.freeze(old, ask.why), "frozen", ask.why)
+    return done if isinstance(done, Refusal) else _stopped(office, done, FROZEN)
+
+
+async def unfreeze(office: Office, ask: OneKey) -> KeyShape | Refusal:
+    """Let a frozen key work again."""
+    done = await _step(office, ask.id, life.unfreeze, "unfrozen", "")
+    return done if isinstance(done, Refusal) else _show(office, done)
+
+
+async def revoke(office: Office, ask: StopKey) -> StoppedShape | Refusal:
+    """Stop the key for ever; its running calls are cut."""
+    done = await _step(office, ask.id, lambda old: life.revoke(old, ask.why), "revoked", ask.why)
+    return done if isinstance(done, Refusal) else _stopped(office, done, REVOKED)
+
+
+async def rotate(office: Office, ask: RotateKey) -> CreatedShape | Refusal:
+    """A new secret under the same id, with its caps and history."""
+    grace_ms = parse_duration_ms(ask.grace)
+    drawn: list[Secret] = []
+
+    def turn(old: KeyRecord) -> KeyRecord | Refusal:
+        turned = life.rotate(old, office.dice, office.pepper, grace_ms, office.clock.now_ms())
+        if isinstance(turned, Refusal):
+            return turned
+        record, key = turned
+        drawn.append(key)
+        return record
+
+    done = await _step(office, ask.id, turn, "rotated", f"grace {ask.grace}")
+    if isinstance(done, Refusal):
+        return done
+    shown = await caps_of(office, f"key:{done.id}")
+    return cast(CreatedShape, show_created(done, drawn[-1], shown))
+
+
+def _draft(ask: NewKey) -> life.KeyDraft:
+    return life.KeyDraft(
+        project=ask.project,
+        account=ask.account,
+        name=ask.name,
+        caveats=read_caveats(
+            models=ask.models,
+            routes=ask.routes,
+            cidrs=ask.cidrs,
+            max_call=ask.max_call,
+            rpm=ask.rpm,
+            tpm=ask.tpm,
+            concurrency=ask.concurrency,
+            bind=ask.bind,
+        ),
+        lifetime_ms=None if ask.expires is None else parse_duration_ms(ask.expires),
+    )
+
+
+async def _step(
+    office: Office,
+    named: str,
+    step: Callable[[KeyRecord], KeyRecord | Refusal],
+    action: str,
+    why: str,
+) -> KeyRecord | Refusal:
+    """Take one step of the key's life, again from the start when somebody else was faster."""
+    key_id = key_named(named)
+    for _ in range(TRIES_MAX):
+        old = await office.keys.find(key_id)
+        if old is None:
+            return _unknown(key_id)
+        new = step(old)
+        if isinstance(new, Refusal) or new is old:
+            return new
+        if await office.keys.replace(old, new, f"key:{action}", why):
+            return new
+    raise StoreBusyError(f"key {mask(key_id)} is being changed by others; try again")
+
+
+def _show(office: Office, record: KeyRecord) -> KeyShape:
+    return cast(KeyShape, show_key(record, office.clock.now_ms()))
+
+
+def _stopped(office: Office, record: KeyRecord, reason: Refusal) -> StoppedShape:
+    """Cuts also when the key was stopped before: calls that slipped in must end too."""
+    return {**_show(office, record), "calls_cut": office.running.cut_key(record.id, reason)}
+
+
+def _unknown(named: str) -> Refusal:
+    key_id = key_named(named)
+    return Refusal(
+        "key:unknown", 404, f"There is no key {mask(key_id)}. All keys: tokenward key list"
+    )

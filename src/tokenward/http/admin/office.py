@@ -1,0 +1,60 @@
+"""What the admin door works with; `app.py` puts it together."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from tokenward.kernel.clock import Clock
+from tokenward.kernel.events import Record
+from tokenward.kernel.ids import Dice
+from tokenward.kernel.refusals import Refusal
+from tokenward.kernel.secret import Secret
+from tokenward.keys.interfaces import KeyStore
+from tokenward.ledger.interfaces import Books, Ledger
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the doctor looked at. `why` says what was found and, if not ok, what to do."""
+
+    name: str
+    ok: bool
+    why: str
+
+
+class Running(Protocol):
+    """The calls under way."""
+
+    def cut_key(self, key_id: str, reason: Refusal) -> int:
+        """Cut every running call of the key; how many there were."""
+        ...
+
+    def count(self) -> int:
+        """Calls under way now."""
+        ...
+
+
+class Records(Protocol):
+    """One record a request."""
+
+    async def recent(self, key: str, since_ms: int, limit: int) -> list[Record]:
+        """Records since then, newest first, of one key or (with "") of all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """Everything an admin command may touch. `zone` is the time zone of caps that name none;
+    `check` looks at what only this process can see (its credentials, prices, settings)."""
+
+    keys: KeyStore
+    ledger: Ledger
+    books: Books
+    records: Records
+    running: Running
+    pepper: Secret = field(repr=False)
+    clock: Clock
+    dice: Dice
+    zone: str
+    check: Callable[[], Awaitable[list[Check]]] = field(repr=False)

@@ -1,0 +1,114 @@
+"""What was spent, what happened, and how the guard is."""
+
+import os
+from typing import Any, Final, cast
+
+import msgspec
+
+import tokenward
+from tokenward.http.admin.checks import check_clock, check_keys, check_ledger
+from tokenward.http.admin.office import Office
+from tokenward.http.admin.route import Ask, Nothing
+from tokenward.http.admin.shapes import DoctorShape, EventShape, StatusShape, UsageShape
+from tokenward.http.admin.targets import key_named
+from tokenward.http.admin.times import parse_moment_ms
+from tokenward.kernel.moments import rfc3339
+from tokenward.ledger.present import show_usage
+
+GROUPS: Final = ("key", "project", "account", "model", "day")
+LIST_MAX: Final = 1000
+
+
+class Span(Ask):
+    """What was spent in [since, until): times as RFC 3339, or `24h` and `7d` for ago.
+
+    `by`: key, project, account, model or day; without it there are totals and no rows.
+    """
+
+    by: str = ""
+    since: str = "30d"
+    until: str = ""
+
+
+class After(Ask):
+    """Events with numbers above `after`, oldest first, `limit` (at most 1000) of them."""
+
+    after: int = 0
+    limit: int = 100
+
+
+class Recent(Ask):
+    """Records since then, newest first, of one key or of all; `limit` at most 1000."""
+
+    key: str = ""
+    since: str = "24h"
+    limit: int = 100
+
+
+class Look(Ask):
+    """Whether the doctor also proves the ledger, which reads every entry."""
+
+    audit: bool = False
+
+
+async def usage(office: Office, ask: Span) -> UsageShape:
+    """What was spent, in all and by what was asked for."""
+    now_ms = office.clock.now_ms()
+    since_ms = parse_moment_ms(ask.since, now_ms)
+    until_ms = parse_moment_ms(ask.until, now_ms) if ask.until else now_ms + 1
+    if ask.by and ask.by not in GROUPS:
+        raise ValueError(f"cannot group by {ask.by[:20]!r}; choose from {', '.join(GROUPS)}")
+    rows = await office.books.usage(ask.by or "account", since_ms, until_ms)
+    shown = cast(UsageShape, show_usage(rows, since_ms, until_ms))
+    return shown if ask.by else {**shown, "rows": []}
+
+
+async def events(office: Office, ask: After) -> list[EventShape]:
+    """Caps that filled, overruns, keys that changed: what there is to hear of."""
+    return [
+        {
+            "number": number,
+            "at": rfc3339(event.ts),
+            "kind": event.kind,
+            "subject": event.subject,
+            "facts": event.facts,
+        }
+        for number, event in await office.books.events(ask.after, _limit(ask.limit))
+    ]
+
+
+async def records(office: Office, ask: Recent) -> list[dict[str, Any]]:
+    """One record a request; never prompts or answers."""
+    since_ms = parse_moment_ms(ask.since, office.clock.now_ms())
+    key_id = key_named(ask.key) if ask.key else ""
+    found = await office.records.recent(key_id, since_ms, _limit(ask.limit))
+    return [{**msgspec.to_builtins(record), "ts": rfc3339(record.ts)} for record in found]
+
+
+async def doctor(office: Office, ask: Look) -> DoctorShape:
+    """What the guard finds when it looks at itself."""
+    keys = await office.keys.all()
+    checks = [
+        *await office.check(),
+        check_clock(office, keys),
+        check_keys(office, keys),
+        await check_ledger(office, audit=ask.audit),
+    ]
+    return {"ok": all(check.ok for check in checks), "checks": checks}
+
+
+async def status(office: Office, ask: Nothing) -> StatusShape:
+    """Who answers here."""
+    return {
+        "version": tokenward.__version__,
+        "pid": os.getpid(),
+        "now": rfc3339(office.clock.now_ms()),
+        "zone": office.zone,
+        "running_calls": office.running.count(),
+    }
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= LIST_MAX:
+        raise ValueError(f"limit must be between 1 and {LIST_MAX}")
+    return limit

@@ -1,0 +1,96 @@
+"""One row of the admin table: who answers what, and in which shape."""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from tokenward.kernel.refusals import Refusal
+
+PREFIX: Final = "/admin/v1"
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+
+class Ask(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request asks for. Fields named in the route's path come from there, all others from
+    the query (GET, DELETE) or the JSON body (POST, PUT). Unknown fields are refused."""
+
+
+class Nothing(Ask):
+    """A request that needs no words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A method and a path under `/admin/v1`, and the handler that answers.
+
+    `ask` and `answer` are read off the handler's own annotations, so what is decoded, what is
+    answered and what the OpenAPI document says cannot differ. `answer` holds no refusal.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Callable[..., Awaitable[Any]]
+    status: int
+    ask: type[Ask]
+    answer: Any
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the path's parts that vary."""
+        return tuple(_PARAMETER.findall(self.path))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the ask comes as JSON; else it comes in the query."""
+        return self.method in ("POST", "PUT")
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The path's varying parts, or None if this is another path. Never empty parts."""
+        ours, theirs = self.path.split("/"), path.split("/")
+        if len(ours) != len(theirs):
+            return None
+        found: dict[str, str] = {}
+        for our, their in zip(ours, theirs, strict=True):
+            if our.startswith("{"):
+                found[our[1:-1]] = their
+            elif our != their:
+                return None
+        return found if all(found.values()) else None
+
+
+def route(
+    method: str,
+    path: str,
+    summary: str,
+    handler: Callable[..., Awaitable[Any]],
+    status: int = 200,
+) -> Route:
+    """A row of the table; our bug (an assertion) if the handler is not annotated as it must be."""
+    hints = get_type_hints(handler)
+    names = tuple(inspect.signature(handler).parameters)
+    assert names == ("office", "ask"), f"{handler} takes an office and an ask"
+    made = Route(
+        method=method,
+        path=path,
+        summary=summary,
+        handler=handler,
+        status=status,
+        ask=hints["ask"],
+        answer=_without_refusal(hints["return"]),
+    )
+    assert set(made.parameters) <= set(made.ask.__struct_fields__), f"{path} names unknown fields"
+    return made
+
+
+def _without_refusal(answer: Any) -> Any:
+    if get_origin(answer) not in (Union, UnionType):
+        return answer
+    kept = [part for part in get_args(answer) if part is not Refusal]
+    assert len(kept) == 1, "a handler answers with one shape or a refusal"
+    return kept[0]

@@ -1,0 +1,140 @@
+"""What the admin API answers, and the command line prints with --json. Times are RFC 3339.
+
+Amounts are integer nano-dollars, named `…_nusd`; a cap's `limit`, `spent` and `held` count in its
+`unit`. The rooms make keys, caps and usage (`present.py`); the tests hold them against this.
+"""
+
+from typing import TypedDict
+
+from tokenward.http.admin.office import Check
+from tokenward.keys.records import Caveats
+
+
+class AccountShape(TypedDict):
+    """Who pays. `credit_nusd` null: never had prepaid credit, so it does not limit."""
+
+    name: str
+    created_at: str
+    credit_nusd: int | None
+
+
+class CreditShape(TypedDict):
+    """All prepaid money the account was ever given."""
+
+    account: str
+    credit_nusd: int
+
+
+class CapShape(TypedDict):
+    """A hard limit and where it stands. `resets_at` null: it never starts anew."""
+
+    subject: str
+    model: str
+    window: str
+    unit: str
+    limit: int
+    spent: int
+    held: int
+    resets_at: str | None
+    zone: str
+    throttles: bool
+
+
+class CreatedShape(TypedDict):
+    """A new key or a new secret; `key` is shown here only."""
+
+    id: str
+    key: str
+    account: str
+    project: str
+    name: str
+    caps: list[CapShape]
+    created_at: str
+    expires_at: str | None
+
+
+class KeyShape(TypedDict):
+    """A key without its secret. `old_secret_until`: until when a rotated secret still works."""
+
+    id: str
+    state: str
+    account: str
+    project: str
+    name: str
+    bind: str
+    caveats: Caveats
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    old_secret_until: str | None
+    frozen_why: str
+    revoked_why: str
+
+
+class StoppedShape(KeyShape):
+    """A key after a freeze or a revocation; `calls_cut` running calls were ended by it."""
+
+    calls_cut: int
+
+
+class RemovedShape(TypedDict):
+    """Whether there was something to remove."""
+
+    removed: bool
+
+
+class ReconciledShape(TypedDict):
+    """How many counters were wrong and are rebuilt."""
+
+    corrected: int
+
+
+class UsageRowShape(TypedDict):
+    """What one key, project, account, model or day used."""
+
+    by: str
+    cost_nusd: int
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    estimates: int
+
+
+class UsageShape(TypedDict):
+    """What was spent in [since, until)."""
+
+    since: str
+    until: str
+    cost_nusd: int
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    rows: list[UsageRowShape]
+
+
+class EventShape(TypedDict):
+    """Something to hear of; `number` counts up, so that a reader can go on after the last."""
+
+    number: int
+    at: str
+    kind: str
+    subject: str
+    facts: dict[str, str | int | None]
+
+
+class DoctorShape(TypedDict):
+    """What the guard found when it looked at itself."""
+
+    ok: bool
+    checks: list[Check]
+
+
+class StatusShape(TypedDict):
+    """Which process answers here."""
+
+    version: str
+    pid: int
+    now: str
+    zone: str
+    running_calls: int

@@ -1,0 +1,56 @@
+"""A request's body, whole, within its limits."""
+
+import asyncio
+from typing import Final
+
+from tokenward.http.lifespan import Receive
+from tokenward.kernel.refusals import Refusal
+
+CALLER_GONE: Final = Refusal(
+    "request:abandoned", 499, "The caller hung up before its request was complete."
+)
+
+
+async def read_body(
+    receive: Receive, content_length: int | None, *, limit_bytes: int, timeout_s: float
+) -> bytes | Refusal:
+    """The body, or why not: `request:too_large` (413), `request:timeout` (408), or `CALLER_GONE`.
+
+    `content_length` is what the head said, checked by the server. A body that says it is too
+    large is refused before a byte of it is asked for (so `Expect: 100-continue` spares the
+    sending); a chunked one as soon as it has passed the limit.
+    """
+    if content_length is not None and content_length > limit_bytes:
+        return _too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                body: bytes = message.get("body", b"")  # came with the head, as most do
+                return body if len(body) <= limit_bytes else _too_large(limit_bytes)
+            pieces = bytearray()
+            while message["type"] == "http.request":
+                pieces += message.get("body", b"")
+                if len(pieces) > limit_bytes:
+                    return _too_large(limit_bytes)
+                if not message.get("more_body", False):
+                    return bytes(pieces)
+                message = await receive()
+            return CALLER_GONE
+    except TimeoutError:
+        return Refusal(
+            "request:timeout",
+            408,
+            f"The request's body did not arrive within {timeout_s:g} s. Nothing was sent to a "
+            "provider.",
+            should_retry=True,
+        )
+
+
+def _too_large(limit_bytes: int) -> Refusal:
+    return Refusal(
+        "request:too_large",
+        413,
+        f"The request's body is larger than {limit_bytes} bytes, the most this guard takes. Send "
+        "less, or raise server.max_body_mb.",
+    )

@@ -1,0 +1,128 @@
+"""/metrics in Prometheus' text form, named after OpenTelemetry's GenAI conventions.
+
+Labels are bounded: a model becomes a label only once a provider has answered for it, and only
+the first `MODELS_MAX` of them; whoever sends random names makes no new series.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from tokenward.kernel.events import Record
+
+MODELS_MAX: Final = 200
+SECONDS: Final = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+)
+TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+
+
+class Metrics:
+    """Counts every record; cheap enough for every request."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+
+        self._models: set[str] = set()
+        self._duration = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "Time of a guarded call, provider included.",
+            ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._first = Histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "Time until the first byte of the answer's body.",
+            ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens a call, as billed.",
+            ("gen_ai_token_type", "gen_ai_provider_name", "gen_ai_request_model"),
+            buckets=TOKENS,
+            registry=self.registry,
+        )
+        self._requests = Counter(
+            "tokenward_requests",
+            "Requests by what became of them; `refusal` is the refusal's code or empty.",
+            ("dialect", "status", "refusal"),
+            registry=self.registry,
+        )
+        self._cost = Counter(
+            "tokenward_cost_usd",
+            "What calls cost, in US dollars.",
+            ("gen_ai_request_model",),
+            registry=self.registry,
+        )
+        self._guard = Histogram(
+            "tokenward_guard_seconds",
+            "The guard's own time a request, without the provider's.",
+            buckets=(
+                0.0001,
+                0.0002,
+                0.0004,
+                0.0008,
+                0.0016,
+                0.0032,
+                0.0064,
+                0.0128,
+                0.0256,
+                0.1,
+                1,
+            ),
+            registry=self.registry,
+        )
+        self.running = Gauge(
+            "tokenward_running_calls", "Calls under way now.", registry=self.registry
+        )
+        self.open_holds = Gauge(
+            "tokenward_open_holds", "Holds not ended yet.", registry=self.registry
+        )
+        self.dropped = Counter(
+            "tokenward_records_dropped", "Records not kept.", registry=self.registry
+        )
+
+    def observe(self, record: Record) -> None:
+        """Count one request."""
+        model = self._model(record)
+        self._requests.labels(record.dialect, str(record.status), record.refusal).inc()
+        self._guard.observe(record.guard_us / 1_000_000)
+        if record.provider_status is None:
+            return
+        where = (record.provider, model)
+        error = record.refusal or (str(record.status) if record.status >= 400 else "")
+        self._duration.labels(record.route, *where, error).observe(record.total_ms / 1000)
+        if record.ttft_ms is not None:
+            self._first.labels(record.route, *where).observe(record.ttft_ms / 1000)
+        if record.input_tokens or record.output_tokens:
+            self._tokens.labels("input", *where).observe(record.input_tokens)
+            self._tokens.labels("output", *where).observe(record.output_tokens)
+        if record.cost_nusd:
+            self._cost.labels(model).inc(record.cost_nusd / 1_000_000_000)
+
+    def _model(self, record: Record) -> str:
+        if record.provider_status is None or record.provider_status >= 400:
+            return record.model if record.model in self._models else ""
+        if record.model not in self._models and len(self._models) < MODELS_MAX:
+            self._models.add(record.model)
+        return record.model if record.model in self._models else "other"
+
+    def text(self) -> bytes:
+        """The exposition, text format 0.0.4."""
+        return generate_latest(self.registry)

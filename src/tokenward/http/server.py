@@ -1,0 +1,148 @@
+"""The server's shell: bind, say when ready, serve, and stop without losing a call.
+
+Not uvicorn's own `Server`: that one raises the signal again when done, answers a taken port with a
+log line and exit status 3, and ends the app before its cancelled requests have ended.
+"""
+
+import asyncio
+import errno
+import signal
+from collections.abc import Callable
+from socket import gaierror
+from typing import Final
+
+import uvloop
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from tokenward.http.lifespan import App, lifespan
+from tokenward.http.protocol import ConnectionLimits, StrictConnection
+from tokenward.kernel.errors import SettingsError
+
+BACKLOG: Final = 2048
+# For requests that were cancelled to settle what they owe, and for the app to write it down.
+CANCELLED_WAIT_S: Final = 5.0
+APP_STOP_WAIT_S: Final = 30.0
+_POLL_S: Final = 0.02
+
+
+class Stopping:
+    """Asked once: let running calls end. Asked again: end them now."""
+
+    def __init__(self) -> None:
+        self.is_asked = asyncio.Event()
+        self.is_urgent = False
+
+    def ask(self) -> None:
+        """Stop, or stop now."""
+        self.is_urgent = self.is_asked.is_set()
+        self.is_asked.set()
+
+
+def run(
+    app: App,
+    host: str,
+    port: int,
+    *,
+    drain_s: float,
+    limits: ConnectionLimits,
+    on_ready: Callable[[str, int], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return; a second signal cuts the draining.
+
+    Raises `SettingsError` when it cannot listen there, and whatever the app raises on starting.
+    """
+
+    async def serve_until_signalled() -> None:
+        stopping = Stopping()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.ask)
+        await serve(
+            app, host, port, drain_s=drain_s, limits=limits, on_ready=on_ready, stopping=stopping
+        )
+
+    uvloop.run(serve_until_signalled())
+
+
+async def serve(
+    app: App,
+    host: str,
+    port: int,
+    *,
+    drain_s: float,
+    limits: ConnectionLimits,
+    on_ready: Callable[[str, int], None],
+    stopping: Stopping,
+) -> None:
+    """Serve until `stopping` is asked. `on_ready` gets the real host and port (0: any free one).
+
+    Then: no new connections; running calls have `drain_s` to end and are cancelled after that;
+    the app's lifespan ends last, when every call has.
+    """
+    state = ServerState()
+    config = Config(
+        app,
+        interface="asgi3",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # the guard's own record is the log of requests
+        proxy_headers=False,  # X-Forwarded-For is the guard's to judge
+        server_header=False,
+    )
+    config.load()
+    server = await _bind(lambda: StrictConnection(config, state, {}, limits), host, port)
+    try:
+        async with lifespan(app, stop_wait_s=APP_STOP_WAIT_S):
+            await server.start_serving()
+            bound_host, bound_port = server.sockets[0].getsockname()[:2]
+            try:
+                on_ready(bound_host, bound_port)
+                await stopping.is_asked.wait()
+            finally:
+                server.close()
+                await _drain(state, drain_s, stopping)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def _bind(connect: Callable[[], StrictConnection], host: str, port: int) -> asyncio.Server:
+    if not 0 <= port <= 65535:  # uvloop would take the rest of dividing it
+        raise SettingsError(f"{port} is no port; choose one from 0 to 65535 with --port")
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(connect, host, port, backlog=BACKLOG, start_serving=False)
+    except gaierror:
+        why = f"{host!r} is no address of this machine; choose another with --host"
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"port {port} on {host} is taken; choose another with --port"
+        elif error.errno == errno.EACCES:
+            why = f"port {port} needs more rights; choose one above 1023 with --port"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            why = f"{host!r} is no address of this machine; choose another with --host"
+        else:
+            why = f"cannot listen on {host} port {port}: {error.strerror or error}"
+    raise SettingsError(why)
+
+
+async def _drain(state: ServerState, drain_s: float, stopping: Stopping) -> None:
+    for connection in tuple(state.connections):
+        connection.shutdown()
+    await _until_ended(state, drain_s, lambda: stopping.is_urgent)
+    for task in tuple(state.tasks):
+        task.cancel()
+    await _until_ended(state, CANCELLED_WAIT_S, lambda: not state.tasks)
+    for connection in tuple(state.connections):
+        connection.transport.abort()
+
+
+async def _until_ended(state: ServerState, wait_s: float, is_over: Callable[[], bool]) -> None:
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + wait_s
+    while (state.tasks or state.connections) and not is_over():
+        if loop.time() >= end_s:
+            return
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,43 @@
+"""Faults: something outside broke. An expected "no" is a `Refusal`, never one of these.
+
+Fault
+├── StoreError          the records cannot be read or written; answered with 503
+│   ├── StoreBusyError  the queue of waiting writes is full, or a write took too long
+│   └── StoreHeldError  another process of tokenward has the records open
+├── ProviderError       the provider did not give a usable answer
+│   ├── UnsentError     nothing left this machine for the provider; the hold is voided
+│   └── BrokenError     something was sent and the answer is unknown; the hold is charged
+└── SettingsError       the settings cannot be used; nothing starts
+"""
+
+
+class Fault(Exception):  # noqa: N818 - the tree's root; its leaves end in Error
+    """Something outside broke. The message is written for the operator and holds no secret."""
+
+
+class StoreError(Fault):
+    """Raised when records cannot be read or written: tokenward cannot know, so it refuses."""
+
+
+class StoreBusyError(StoreError):
+    """Raised when more writes wait than the limit allows, or one waited longer than its limit."""
+
+
+class StoreHeldError(StoreError):
+    """Raised when another process holds the records: only one at a time may count money."""
+
+
+class ProviderError(Fault):
+    """Raised when a provider gave no usable answer."""
+
+
+class UnsentError(ProviderError):
+    """Raised when it is certain that no byte of the request reached the provider."""
+
+
+class BrokenError(ProviderError):
+    """Raised when bytes of the request left and the outcome is unknown."""
+
+
+class SettingsError(Fault):
+    """Raised at start when a setting is unknown, missing or impossible. Names the setting."""

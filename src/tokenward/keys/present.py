@@ -1,0 +1,48 @@
+"""How is a key shown? The JSON shapes that scripts and the admin API read (times RFC 3339)."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tokenward.kernel.json_text import JsonObject
+from tokenward.kernel.moments import rfc3339
+from tokenward.kernel.secret import Secret
+from tokenward.keys.records import KeyRecord
+
+
+def show_created(record: KeyRecord, key: Secret, caps: Sequence[JsonObject]) -> JsonObject:
+    """`key create` and `key rotate`: the one place where a key's text is shown.
+
+    `caps` are the rows of `cap list` that stand on this key.
+    """
+    return {
+        "id": record.id,
+        "key": key.reveal(),
+        "account": record.account,
+        "project": record.project,
+        "name": record.name,
+        "caps": [*caps],
+        "created_at": rfc3339(record.created_ms),
+        "expires_at": rfc3339(record.expires_ms),
+    }
+
+
+def show_key(record: KeyRecord, now_ms: int) -> JsonObject:
+    """One row of `key list`, and `key show`. `old_secret_until`: the end of the longest grace
+    that runs, None when only the newest secret works."""
+    graces_ms = [old.until_ms for old in record.old_secrets if now_ms < old.until_ms]
+    return {
+        "id": record.id,
+        "state": record.shown_state(now_ms),
+        "account": record.account,
+        "project": record.project,
+        "name": record.name,
+        "bind": record.caveats.bind,
+        "caveats": msgspec.json.decode(msgspec.json.encode(record.caveats)),
+        "created_at": rfc3339(record.created_ms),
+        "expires_at": rfc3339(record.expires_ms),
+        "last_used_at": rfc3339(record.last_used_ms),
+        "old_secret_until": rfc3339(max(graces_ms, default=None)),
+        "frozen_why": record.frozen_why,
+        "revoked_why": record.revoked_why,
+    }

@@ -1,0 +1,71 @@
+"""What is known of a key: the record, without its secret."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+KEY_STATES = ("live", "frozen", "revoked", "expired")
+OLD_SECRETS_MAX: Final = 3
+"""How many replaced secrets of a key can be in their grace at once; the oldest is dropped."""
+
+
+class Caveats(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Restrictions on a key; empty means "not restricted" each time. Stored and shown as JSON.
+
+    `models` and `routes` are shell-style globs (`fnmatch.fnmatchcase`; a route glob matches the
+    path, e.g. `/v1/chat/*`), `cidrs` networks as text, `max_call_nusd` the most one call may
+    hold, `rpm`/`tpm` requests and tokens a minute, `concurrency` running calls at once.
+    """
+
+    models: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    cidrs: tuple[str, ...] = ()
+    max_call_nusd: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    bind: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class OldSecret:
+    """A secret that a rotation replaced, still accepted until `until_ms` (Unix ms)."""
+
+    digest: bytes
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """A key as stored. `digest` is HMAC-SHA-256(pepper, whole key text); never the text itself.
+
+    `state` is `live`, `frozen` or `revoked`; a key past `expires_ms` is shown as `expired`.
+    Rotation keeps the id, so caps, usage and history stay with the key.
+    """
+
+    id: str
+    digest: bytes = field(repr=False)
+    account: str
+    project: str
+    name: str = ""
+    state: str = "live"
+    caveats: Caveats = Caveats()
+    created_ms: int
+    expires_ms: int | None = None
+    last_used_ms: int | None = None
+    frozen_why: str = ""
+    revoked_why: str = ""
+    old_secrets: tuple[OldSecret, ...] = field(default=(), repr=False)
+
+    def has_ended(self, now_ms: int) -> bool:
+        """The key's time is over, whatever its state."""
+        return self.expires_ms is not None and now_ms >= self.expires_ms
+
+    def shown_state(self, now_ms: int) -> str:
+        """`live`, `frozen`, `revoked` or `expired`."""
+        if self.state == "live" and self.has_ended(now_ms):
+            return "expired"
+        return self.state

@@ -1,0 +1,100 @@
+"""What the pipeline may ask of a ledger; `store/` fulfils it."""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from tokenward.kernel.events import Event
+from tokenward.kernel.refusals import Refusal
+from tokenward.ledger.records import (
+    Account,
+    Cap,
+    CapStatus,
+    Charge,
+    Finding,
+    Hold,
+    HoldAsk,
+    Settlement,
+    UsageRow,
+)
+
+
+class Ledger(Protocol):
+    """Holds and settles. Every method raises `StoreError` when it cannot know or not keep.
+
+    `settle` and `void` take effect in call order before anything asked later, already when they
+    return; awaiting what they return waits until it is durable. So a caller that answers its
+    client after calling `settle` never makes the client's next call wait for money that is free.
+    """
+
+    async def hold(self, ask: HoldAsk) -> Hold | Refusal:
+        """Reserve on all caps that apply, durably, or refuse without moving any."""
+        ...
+
+    def settle(self, hold: Hold, charge: Charge, at_ms: int) -> Awaitable[Settlement]:
+        """End the hold with the real cost. A hold that ended before stays as it ended (L3)."""
+        ...
+
+    def void(self, hold: Hold, why: str, at_ms: int) -> Awaitable[Settlement]:
+        """End the hold at no cost: nothing was sent, or the provider does not bill the failure."""
+        ...
+
+    async def wait_for_room(self, wait_s: float) -> bool:
+        """Wait until a hold ended or a cap was changed, for a call that was refused with a
+        `Waitable`; False if neither happened within `wait_s` seconds."""
+        ...
+
+    async def sweep(self, now_ms: int) -> int:
+        """Close every hold past its time at full price; how many there were (L4)."""
+        ...
+
+    async def set_cap(self, cap: Cap) -> Cap:
+        """Create the cap, or change the limit of the one with the same subject, model, window and
+        unit. What was already spent in the running window counts. The ledger gives `id` and
+        `created_ms`. ValueError if the subject, zone, model or limit cannot be."""
+        ...
+
+    async def remove_cap(self, subject: str, model: str, window: str, unit: str) -> bool:
+        """False if there is none."""
+        ...
+
+    async def caps(self, now_ms: int, subject: str = "") -> list[CapStatus]:
+        """Every cap and where it stands, credit included."""
+        ...
+
+    async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
+        """Prepaid money; the account's new sum of credit. The account must exist (ValueError)."""
+        ...
+
+
+class Books(Protocol):
+    """What people ask of the ledger, beside the path of a request. Raises `StoreError`."""
+
+    async def create_account(self, name: str, at_ms: int) -> bool:
+        """False if it exists already."""
+        ...
+
+    async def accounts(self) -> list[Account]:
+        """Every account with its credit (None: never had any, so credit does not limit it)."""
+        ...
+
+    async def usage(self, by: str, since_ms: int, until_ms: int) -> list[UsageRow]:
+        """What calls taken on in [since, until) cost, by `key`, `project`, `account`, `model` or
+        `day` (UTC). A call counts when it was taken on, as it does for caps (L9)."""
+        ...
+
+    async def events(self, after: int, limit: int) -> list[tuple[int, Event]]:
+        """Events with their numbers, oldest first, after the given number."""
+        ...
+
+    async def last_event(self) -> int:
+        """The number of the newest event, 0 if there is none."""
+        ...
+
+    async def audit(self) -> list[Finding]:
+        """Prove the hash chain, the holds and every balance from the entries alone (L6, L7);
+        an empty list is the proof. Independent of the code that keeps the balances."""
+        ...
+
+    async def reconcile(self, now_ms: int) -> int:
+        """Rebuild every counter from the entries; how many were wrong (F-3)."""
+        ...

@@ -1,0 +1,80 @@
+"""One request, top to bottom: read this file first.
+
+Ten steps (design section 2), each taking what the step before made. Rooms compute; all the
+branching of a request stands here. What happens when a step itself breaks:
+
+    1-4  a store that cannot answer → 503 `store:unavailable`; nothing was sent, nothing is held
+    5    the detector says "unknown"          6    the strict verdict: refuse
+    7    nothing sent → void; anything sent and unanswered → charged in full
+    8    usage unreadable → the whole hold    9    the hold stays and is closed later, in full
+    10   dropped and counted
+"""
+
+from tokenward.kernel.errors import StoreError
+from tokenward.kernel.refusals import Refusal
+from tokenward.pipeline import steps
+from tokenward.pipeline.forward import forward
+from tokenward.pipeline.guard import Guard
+from tokenward.pipeline.interfaces import Reply
+from tokenward.pipeline.notes import Notes
+from tokenward.pipeline.refusing import BUG, STORE_DOWN, refuse
+from tokenward.pipeline.stages import Arrived, Held, Settled
+
+
+async def guard_call(guard: Guard, arrived: Arrived, reply: Reply) -> None:
+    """Take one request through the ten steps and answer it. Never raises; always records."""
+    notes = Notes(arrived, guard.clock)
+    try:
+        refusal = await _walk(guard, arrived, reply, notes)
+    except StoreError as fault:
+        refusal, notes.fault = STORE_DOWN, type(fault).__name__
+    except Exception as bug:  # noqa: BLE001 - our own bug must refuse this call, not the others
+        refusal, notes.fault = BUG, notes.describe(bug)
+    if refusal is not None:
+        await refuse(arrived, refusal, reply, notes)
+    guard.record(notes.record(guard.clock))
+
+
+async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> Refusal | None:
+    known = await steps.authenticate(guard, arrived)  # 1
+    if isinstance(known, Refusal):
+        return known
+    notes.know(known)
+
+    bound = steps.prove(known)  # 2
+    if isinstance(bound, Refusal):
+        return bound
+
+    read = await steps.inspect(guard, bound)  # 3
+    if isinstance(read, Refusal):
+        return read
+    notes.read(read)
+
+    held = await steps.limit_and_hold(guard, read)  # 4
+    if isinstance(held, Refusal):
+        return held
+    notes.hold(held)
+    try:
+        return await _spend(guard, held, reply, notes)
+    finally:
+        held.slot.leave()
+
+
+async def _spend(guard: Guard, held: Held, reply: Reply, notes: Notes) -> Refusal | None:
+    """Steps 5-10. From here on a hold is open, and every way out ends it."""
+    scored = steps.score(held)  # 5
+    with guard.running.enter(held.read.bound.known.key.id) as running:
+        cleared = steps.decide(guard, scored)  # 6
+        if not isinstance(cleared, Refusal):
+            answered = await forward(guard, cleared, reply, running, notes)  # 7
+    if isinstance(cleared, Refusal):
+        await steps.void(guard, held, cleared)
+        return cleared
+    metered = steps.meter(answered)  # 8
+    notes.meter(metered)
+    settling = steps.settle(guard, metered)  # 9: in effect now, durable when awaited
+    await steps.finish(answered, reply)
+    settled = Settled(metered=metered, settlement=await settling)
+    notes.settle(settled)
+    steps.learn(guard, settled)  # 10
+    return answered.refusal

@@ -1,0 +1,55 @@
+"""The guard: everything a request needs, wired once by `app.py` and never changed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tokenward.kernel.clock import Clock
+from tokenward.kernel.events import Record
+from tokenward.kernel.secret import Secret
+from tokenward.keys.interfaces import KeyStore
+from tokenward.ledger.interfaces import Ledger
+from tokenward.limits.concurrency import Concurrency
+from tokenward.limits.rates import Rates
+from tokenward.pipeline.interfaces import Provider, Upstream
+from tokenward.pipeline.running import RunningCalls
+from tokenward.prices.book import PriceBook
+
+
+class RecordSink(Protocol):
+    """Takes the record of every request; never blocks, never raises, counts what it drops."""
+
+    def __call__(self, record: Record) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowLimits:
+    """How long things may take. `output_tokens_default` is the limit told to the provider where
+    the caller set none, a cap applies and the model's own ceiling is not known."""
+
+    call_limit_s: float
+    hangup_drain_s: float
+    hold_ttl_ms: int
+    throttle_wait_s: float
+    keys_in_query: bool = False
+    output_tokens_default: int = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What the ten steps work with."""
+
+    clock: Clock
+    pepper: Secret = field(repr=False)
+    keys: KeyStore
+    ledger: Ledger
+    prices: PriceBook
+    rates: Rates
+    concurrency: Concurrency
+    providers: tuple[Provider, ...]
+    upstreams: Mapping[str, Upstream]
+    running: RunningCalls
+    limits: FlowLimits
+    fingerprint: Callable[[bytes], str]
+    count_tokens: Callable[[str, tuple[str, ...]], int | None]
+    record: RecordSink

@@ -1,0 +1,129 @@
+"""What is written down about a request while it passes: one `Record` at its end."""
+
+import traceback
+
+from tokenward.kernel.clock import Clock
+from tokenward.kernel.events import Record
+from tokenward.kernel.refusals import Refusal
+from tokenward.pipeline.relay import Passage
+from tokenward.pipeline.stages import Arrived, Held, Known, Metered, Read, Settled
+
+
+class Notes:
+    """Collects the record step by step. Times: `sent` and `headed` frame the provider's share."""
+
+    __slots__ = (
+        "_began_s",
+        "_first_byte_s",
+        "_record",
+        "_resumed_s",
+        "_sent_s",
+        "fault",
+        "has_started",
+    )
+
+    def __init__(self, arrived: Arrived, clock: Clock) -> None:
+        self._began_s = clock.monotonic_s()
+        self._sent_s: float | None = None
+        self._resumed_s: float | None = None
+        self._first_byte_s: float | None = None
+        self.has_started = False
+        self.fault = ""
+        agent = arrived.headers.get(b"user-agent", b"")[:256]
+        self._record = Record(
+            ts=arrived.at_ms,
+            request_id=arrived.request_id,
+            dialect=arrived.route.dialect,
+            route=arrived.route.operation,
+            model=arrived.model_in_path[:256],
+            client_ip=arrived.client_ip,
+            user_agent=agent.decode("latin-1"),
+        )
+
+    def know(self, known: Known) -> None:
+        """Step 1."""
+        self._record.key = known.key.id
+        self._record.account = known.key.account
+        self._record.project = known.key.project
+        self._record.proof_kind = known.key.caveats.bind
+
+    def read(self, read: Read) -> None:
+        """Step 3."""
+        record, ask = self._record, read.ask
+        record.model, record.stream = ask.model, ask.stream
+        record.provider, record.max_tokens = read.provider.name, ask.output_asked
+
+    def hold(self, held: Held) -> None:
+        """Step 4."""
+        if held.hold is not None:
+            self._record.held_nusd = held.hold.amount_nusd
+        if held.output_limit is not None:
+            self._record.max_tokens = held.output_limit
+
+    def send(self, now_s: float) -> None:
+        """The request leaves for the provider."""
+        self._sent_s = now_s
+
+    def answer(self, status: int, provider_request_id: bytes) -> None:
+        """The provider's head is there."""
+        self._record.provider_status = status
+        self._record.provider_request_id = provider_request_id.decode("latin-1")
+
+    def resume(self, now_s: float, passage: Passage) -> None:
+        """The provider's part is over."""
+        self._resumed_s, self._first_byte_s = now_s, passage.first_byte_s
+        self.has_started = passage.has_started
+
+    def meter(self, metered: Metered) -> None:
+        """Step 8."""
+        record, usage, answered = self._record, metered.usage, metered.answered
+        record.outcome = answered.outcome.value
+        record.status = answered.status
+        record.model_answered = answered.reading.model[:256]
+        interruption = answered.interruption
+        if interruption is not None:
+            record.refusal = interruption.code
+        if usage is not None:
+            record.input_tokens = usage.input_tokens
+            record.cached_tokens = usage.cached_tokens
+            record.cache_write_tokens = usage.cache_write_5m + usage.cache_write_1h
+            record.output_tokens = usage.output_tokens
+            record.reasoning_tokens = usage.reasoning
+            record.service_tier = usage.service_tier
+        if metered.charge is not None:
+            record.is_estimate = metered.charge.is_estimate
+            record.doubts = metered.doubts
+
+    def settle(self, settled: Settled) -> None:
+        """Step 9."""
+        if settled.settlement is not None:
+            self._record.cost_nusd = settled.settlement.cost_nusd
+        self._record.verdict = "allow"
+
+    def refuse(self, refusal: Refusal) -> None:
+        """A "no" at any step."""
+        self._record.refusal = refusal.code
+        self._record.status = refusal.status
+        self._record.verdict = "refuse"
+
+    @staticmethod
+    def describe(bug: Exception) -> str:
+        """Where one of our own bugs stands: file, line and type, never a value (S-5)."""
+        frames = traceback.extract_tb(bug.__traceback__)
+        last = frames[-1] if frames else None
+        at = f" at {last.filename.rpartition('/')[2]}:{last.lineno}" if last else ""
+        return f"{type(bug).__name__}{at}"
+
+    def record(self, clock: Clock) -> Record:
+        """The finished record. `guard_us` is everything that was not the provider's time."""
+        record, now_s = self._record, clock.monotonic_s()
+        record.fault = self.fault
+        total_s = now_s - self._began_s
+        theirs_s = 0.0
+        if self._sent_s is not None:
+            theirs_s = (self._resumed_s or now_s) - self._sent_s
+            if self._first_byte_s is not None:
+                record.ttft_ms = round((self._first_byte_s - self._began_s) * 1000)
+        record.total_ms = round(total_s * 1000)
+        record.guard_us = max(0, round((total_s - theirs_s) * 1_000_000))
+        return record

@@ -1,0 +1,130 @@
+"""The provider's answer, to the caller as it comes, with the meter reading along.
+
+Promises: every piece is passed on when it arrives; what the reader calls final is kept back as
+`tail` until the money is settled; a caller that leaves does not stop the reading (the provider
+bills on), but bounds it; a cut answer never looks complete to the caller.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tokenward.kernel.clock import Clock
+from tokenward.kernel.errors import BrokenError
+from tokenward.pipeline.interfaces import Answer, Reply
+from tokenward.pipeline.stages import Outcome
+from tokenward.providers.interfaces import Headers, Reader
+
+HOP_BY_HOP: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+"""RFC 9110 section 7.6.1: these speak of one connection and are never passed on."""
+
+KEPT_INSIDE: Final = frozenset(
+    (
+        b"content-length",  # may change when a chunk is taken out; the server writes it anew
+        b"set-cookie",  # one caller's cookie would travel with the provider's account
+        b"openai-organization",
+        b"openai-project",
+        b"alt-svc",  # would invite the caller to go round the guard
+        b"strict-transport-security",
+        b"x-request-id",  # ours; the provider's is passed as x-provider-request-id
+    )
+)
+
+
+def answer_headers(answer: Answer, request_id: str) -> Headers:
+    """The provider's headers for the caller, without what must stay inside, plus our id."""
+    named = {
+        token.strip().lower()
+        for name, value in answer.headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    kept = [
+        (name, value)
+        for name, value in answer.headers
+        if name not in HOP_BY_HOP and name not in KEPT_INSIDE and name not in named
+    ]
+    theirs = provider_request_id(answer)
+    if theirs:
+        kept.append((b"x-provider-request-id", theirs))
+    kept.append((b"x-request-id", request_id.encode("ascii")))
+    return tuple(kept)
+
+
+def provider_request_id(answer: Answer) -> bytes:
+    """The provider's own name for the call, for support questions; b"" if it gave none."""
+    for name, value in answer.headers:
+        if name in (b"x-request-id", b"request-id"):
+            return value[:128]
+    return b""
+
+
+@dataclass(slots=True)
+class Passage:
+    """What has passed so far; kept outside the loop because a cut may come at any await.
+
+    `tail` is what the caller has not got yet; `is_at_end` says the provider's body was read to
+    its end, so that the connection can be used again.
+    """
+
+    has_started: bool = False
+    is_at_end: bool = False
+    tail: bytes = b""
+    first_byte_s: float | None = None
+
+
+async def pass_on(
+    answer: Answer, reader: Reader, reply: Reply, passage: Passage, head: Headers, clock: Clock
+) -> Outcome:
+    """Pass the answer on until its end or the reader's word that all is said.
+
+    A streamed answer goes piece by piece as it comes. Of any other the last piece is kept back:
+    with it the caller has a whole document, and may call again before this one is settled.
+    Returns COMPLETE, or BROKEN when the body broke off. A cut arrives as `CancelledError` from
+    any await and is the flow's business.
+    """
+    is_stream = is_event_stream(answer)
+    passage.has_started = True
+    await reply.start(answer.status, head)
+    try:
+        while chunk := await answer.read():
+            if passage.first_byte_s is None:
+                passage.first_byte_s = clock.monotonic_s()
+            ready = reader.feed(chunk)
+            if reader.is_final:
+                passage.tail = ready
+                return Outcome.COMPLETE
+            if not is_stream:
+                ready, passage.tail = passage.tail, ready
+            if ready:
+                await reply.write(ready)
+    except BrokenError:
+        passage.tail += reader.finish()
+        return Outcome.BROKEN
+    passage.is_at_end = True
+    passage.tail += reader.finish()
+    return Outcome.COMPLETE
+
+
+def is_event_stream(answer: Answer) -> bool:
+    """Whether the answer comes as server-sent events."""
+    return any(
+        name == b"content-type" and value.lower().startswith(b"text/event-stream")
+        for name, value in answer.headers
+    )
+
+
+def stream_error(error_body: bytes) -> bytes:
+    """An error as the last server-sent event: the SDKs of all three dialects raise on it."""
+    return b"event: error\ndata: " + error_body + b"\n\n"

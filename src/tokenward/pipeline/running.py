@@ -1,0 +1,116 @@
+"""Which calls are under way, so that a revoked key's streams can be cut (R5)."""
+
+import asyncio
+from collections import defaultdict
+from types import TracebackType
+from typing import Final, Self
+
+from tokenward.kernel.refusals import Refusal
+
+STOPPING: Final = Refusal(
+    "guard:stopping",
+    503,
+    "This guard is stopping; the call was ended before its answer was complete. Call again.",
+)
+TOO_LONG: Final = Refusal(
+    "call:too_long",
+    504,
+    "The call ran longer than server.call_limit_s and was ended. What it had held was charged.",
+)
+HUNG_UP: Final = Refusal(
+    "call:hung_up",
+    499,
+    "The caller left and the rest of the answer took longer than server.hangup_drain_s.",
+)
+
+
+class RunningCall:
+    """One call between its second look at the key and its end; used with `with`.
+
+    `cut` interrupts whatever the call waits for: the awaiting task is cancelled once, and
+    `reason` says why, so that a cut is told apart from the task's own cancellation.
+    """
+
+    __slots__ = ("_calls", "_key_id", "_task", "_timer", "reason")
+
+    def __init__(self, calls: "RunningCalls", key_id: str) -> None:
+        self._calls = calls
+        self._key_id = key_id
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.reason: Refusal | None = None
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        assert self._task is not None, "calls run in tasks"
+        self._calls.add(self._key_id, self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._calls.drop(self._key_id, self)
+
+    def cut(self, reason: Refusal) -> None:
+        """End the call as soon as the loop runs it; the first reason stays."""
+        if self._task is not None and self.reason is None:
+            self.reason = reason
+            self._task.cancel()
+
+    def cut_after(self, wait_s: float, reason: Refusal) -> None:
+        """Cut unless the call ends before; a sooner time replaces a later one."""
+        timer = asyncio.get_running_loop().call_later(wait_s, self.cut, reason)
+        if self._timer is not None:
+            if self._timer.when() <= timer.when():
+                timer.cancel()
+                return
+            self._timer.cancel()
+        self._timer = timer
+
+    def was_cut(self) -> Refusal:
+        """Called where the cancellation arrives: takes it back and says why it came.
+
+        A cancellation that nobody asked for through `cut` is the server ending its tasks.
+        """
+        if self._task is not None:
+            self._task.uncancel()
+        return self.reason or STOPPING
+
+
+class RunningCalls:
+    """All calls under way, by key. Bounded by the server's limit on connections."""
+
+    def __init__(self) -> None:
+        self._by_key: defaultdict[str, set[RunningCall]] = defaultdict(set)
+
+    def enter(self, key_id: str) -> RunningCall:
+        """A call of this key, to be used with `with`."""
+        return RunningCall(self, key_id)
+
+    def add(self, key_id: str, call: RunningCall) -> None:
+        """Only for `RunningCall`."""
+        self._by_key[key_id].add(call)
+
+    def drop(self, key_id: str, call: RunningCall) -> None:
+        """Only for `RunningCall`."""
+        calls = self._by_key[key_id]
+        calls.discard(call)
+        if not calls:
+            del self._by_key[key_id]
+
+    def cut_key(self, key_id: str, reason: Refusal) -> int:
+        """Cut every running call of the key; how many there were."""
+        calls = tuple(self._by_key.get(key_id, ()))
+        for call in calls:
+            call.cut(reason)
+        return len(calls)
+
+    def count(self) -> int:
+        """Calls under way now."""
+        return sum(map(len, self._by_key.values()))

@@ -1,0 +1,157 @@
+"""What each step makes. A step takes what the step before made, so none can be left out.
+
+Arrived → Known → Bound → Read → Held → Scored → Cleared → Answered → Metered → Settled
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tokenward.kernel.refusals import Refusal
+from tokenward.kernel.usage import Usage
+from tokenward.keys.records import KeyRecord
+from tokenward.ledger.records import Charge, Hold, Settlement
+from tokenward.limits.concurrency import Slot
+from tokenward.pipeline.interfaces import Answer, Provider
+from tokenward.prices.book import ModelPrice
+from tokenward.providers.ask import Ask, Request, Route
+from tokenward.providers.interfaces import Dialect, Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A request at the door: its head is read, its body is not."""
+
+    request_id: str
+    at_ms: int
+    route: Route
+    dialect: Dialect
+    model_in_path: str
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    header_list: tuple[tuple[bytes, bytes], ...]
+    client_ip: str
+    read_body: Callable[[], Awaitable[bytes | Refusal]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Step 1: the key is real, live and in its time."""
+
+    arrived: Arrived
+    key: KeyRecord
+    presented: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """Step 2: whoever calls has shown what the key's binding demands (`none` demands nothing)."""
+
+    known: Known
+    proof_kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Step 3: what is asked, of whom, at which price (None: it has none)."""
+
+    bound: Bound
+    request: Request
+    ask: Ask
+    provider: Provider
+    price: ModelPrice | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Step 4: within its limits (the slot is taken) and its money is reserved.
+
+    `hold` is None on routes that cost nothing. `output_limit` is what the provider must be told
+    because the caller set no limit and a cap applies, else None.
+    """
+
+    read: Read
+    slot: Slot
+    hold: Hold | None
+    output_limit: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Step 5: the evidence of theft. No detector is configured yet, so there is none."""
+
+    held: Held
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Step 6: may be sent: the key was looked at again and is still live."""
+
+    scored: Scored
+    verdict: str
+
+    @property
+    def read(self) -> Read:
+        """What is asked, of whom."""
+        return self.scored.held.read
+
+    @property
+    def held(self) -> Held:
+        """What was reserved for it."""
+        return self.scored.held
+
+
+class Outcome(StrEnum):
+    """How the forwarding ended, as far as money is concerned."""
+
+    COMPLETE = "complete"
+    """The provider's answer ended as it should and was read."""
+    REJECTED = "rejected"
+    """The provider answered with an error status: it does not bill those."""
+    UNSENT = "unsent"
+    """Nothing reached the provider."""
+    BROKEN = "broken"
+    """Sent, and the answer never came, broke off or did not end in time."""
+    CUT = "cut"
+    """The key was frozen or revoked while the answer ran, or the guard is stopping."""
+    HUNG_UP = "hung_up"
+    """The caller left and the rest of the answer did not come within the time given for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """Step 7: the provider has answered. `tail` is the last piece, kept back until money is
+    settled, so that a caller's next call never waits for money that is already free.
+    `refusal` is what the caller must be told because nothing of an answer was sent to it;
+    `interruption` is why an answer that was begun is not whole. `rest` is the provider's answer
+    whose last word was said but whose end was not read yet."""
+
+    cleared: Cleared
+    outcome: Outcome
+    reading: Reading
+    status: int
+    tail: bytes
+    is_stream: bool = False
+    refusal: Refusal | None = None
+    interruption: Refusal | None = None
+    rest: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    """Step 8: what the call cost. `charge` None: nothing is due, the hold is voided."""
+
+    answered: Answered
+    charge: Charge | None
+    usage: Usage | None
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Step 9: the hold has ended, durably; None where there was none."""
+
+    metered: Metered
+    settlement: Settlement | None

@@ -1,0 +1,261 @@
+"""The steps between the door and the provider; `flow.py` calls them in order."""
+
+from collections.abc import Awaitable
+from fnmatch import fnmatchcase
+from typing import Final
+
+from tokenward.kernel.refusals import Refusal
+from tokenward.keys import authenticate as keys
+from tokenward.keys.caveats import allows_model, allows_route
+from tokenward.keys.format import read_key_id
+from tokenward.ledger.records import Charge, Settlement
+from tokenward.limits.networks import allows_network
+from tokenward.pipeline import holding
+from tokenward.pipeline.forward import CREDENTIALS_IN_QUERY, let_go
+from tokenward.pipeline.guard import Guard
+from tokenward.pipeline.interfaces import Provider, Reply
+from tokenward.pipeline.relay import stream_error
+from tokenward.pipeline.stages import (
+    Answered,
+    Arrived,
+    Bound,
+    Cleared,
+    Held,
+    Known,
+    Metered,
+    Outcome,
+    Read,
+    Scored,
+    Settled,
+)
+from tokenward.providers.ask import Ask, Meter, Request
+
+IN_QUERY: Final = Refusal(
+    "key:in_query",
+    401,
+    "The key came in the address, where logs and histories keep it. Send it in a header "
+    "(Authorization: Bearer …, x-api-key or x-goog-api-key), and rotate it.",
+)
+BINDING_UNKNOWN: Final = Refusal(
+    "proof:missing",
+    401,
+    "This key demands a proof that this guard cannot check, so it lets nothing pass.",
+)
+STALE_VIEW: Final = Refusal(
+    "key:stale_view",
+    503,
+    "The guard lost sight of this key's state and will not guess. Nothing was sent; call again.",
+    should_retry=True,
+    retry_after_s=1,
+)
+
+
+async def authenticate(guard: Guard, arrived: Arrived) -> Known | Refusal:
+    """Step 1: which key is it, and is it live? Raises `StoreError` (503, never 401; K-2)."""
+    headers = arrived.headers
+    in_query = _credentials(arrived.query)
+    if in_query and not guard.limits.keys_in_query:
+        return IN_QUERY
+    if in_query:
+        also = {headers[b"api-key"]} if b"api-key" in headers else set()
+        headers = {**headers, b"api-key": b", ".join(also.union(in_query))}
+    presented = keys.presented_key(headers)
+    if isinstance(presented, Refusal):
+        return presented
+    key_id = read_key_id(presented) if presented is not None else None
+    record = await guard.keys.find(key_id) if key_id is not None else None
+    key = keys.authenticate(presented, record, guard.pepper, guard.clock.now_ms())
+    if isinstance(key, Refusal):
+        return key
+    assert presented is not None, "nobody is known without a key"
+    return Known(arrived=arrived, key=key, presented=presented)
+
+
+def _credentials(query: bytes) -> list[bytes]:
+    """Values of the query's credentials; more than one distinct value opens nothing."""
+    parts = (part.partition(b"=") for part in query.split(b"&")) if query else ()
+    return [value for name, _, value in parts if name.lower() in CREDENTIALS_IN_QUERY]
+
+
+def prove(known: Known) -> Bound | Refusal:
+    """Step 2: has the caller shown what the key is bound to?"""
+    if known.key.caveats.bind != "none":
+        return BINDING_UNKNOWN
+    return Bound(known=known, proof_kind="none")
+
+
+async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
+    """Step 3: what is asked, may this key ask it, who serves it, and at which price?"""
+    arrived, key = bound.known.arrived, bound.known.key
+    not_allowed = allows_route(key.caveats, arrived.path)
+    if not_allowed is not None:
+        return not_allowed
+    body = await arrived.read_body()
+    if isinstance(body, Refusal):
+        return body
+    request = Request(
+        route=arrived.route,
+        model_in_path=arrived.model_in_path,
+        query=arrived.query,
+        headers=arrived.headers,
+        body=body,
+    )
+    ask = arrived.dialect.inspect(request)
+    if isinstance(ask, Refusal):
+        return ask
+    if ask.model:
+        not_allowed = allows_model(key.caveats, ask.model)
+        if not_allowed is not None:
+            return not_allowed
+    provider = choose_provider(guard.providers, arrived.route.dialect, ask.model)
+    if isinstance(provider, Refusal):
+        return provider
+    price = None
+    if arrived.route.meter is not Meter.FREE:
+        price = guard.prices.find(provider.prices_from, ask.model, guard.clock.now_ms())
+    return Read(bound=bound, request=request, ask=ask, provider=provider, price=price)
+
+
+def choose_provider(
+    providers: tuple[Provider, ...], dialect: str, model: str
+) -> Provider | Refusal:
+    """The first configured provider of the dialect that names the model; without a model (a list
+    of models, say) the first of the dialect."""
+    for provider in providers:
+        if provider.dialect == dialect and (
+            not model or any(fnmatchcase(model, glob) for glob in provider.models)
+        ):
+            return provider
+    return Refusal(
+        "model:unknown",
+        404,
+        f"No provider of this guard serves the model {model[:80]!r} in the {dialect} dialect. "
+        "The operator names models under [[provider]] models.",
+    )
+
+
+async def limit_and_hold(guard: Guard, read: Read) -> Held | Refusal:
+    """Step 4: is it within the key's limits, and is there money? The hold is durable here."""
+    known = read.bound.known
+    key, caveats, now_s = known.key, known.key.caveats, guard.clock.monotonic_s()
+    refusal = allows_network(caveats.cidrs, known.arrived.client_ip)
+    if refusal is None and caveats.rpm is not None:
+        refusal = guard.rates.take_request(key.id, caveats.rpm, now_s)
+    if refusal is None and caveats.tpm is not None:
+        refusal = guard.rates.may_use_tokens(key.id, caveats.tpm, now_s)
+    if refusal is not None:
+        return refusal
+    slot = guard.concurrency.enter(key.id, caveats.concurrency)
+    if isinstance(slot, Refusal):
+        return slot
+    if known.arrived.route.meter is Meter.FREE:
+        return Held(read=read, slot=slot, hold=None, output_limit=None)
+    try:
+        held = await holding.hold(guard, read, slot)
+    except BaseException:
+        slot.leave()
+        raise
+    if isinstance(held, Refusal):
+        slot.leave()
+    return held
+
+
+def score(held: Held) -> Scored:
+    """Step 5: the evidence of theft. No detector is configured yet, so there is none."""
+    return Scored(held=held, evidence=())
+
+
+def decide(guard: Guard, scored: Scored) -> Cleared | Refusal:
+    """Step 6: the key is looked at again at the moment of use (R2), without waiting."""
+    known = scored.held.read.bound.known
+    record = guard.keys.cached(known.key.id)
+    if record is None:
+        return STALE_VIEW
+    if record is not known.key:
+        refusal = keys.authenticate(known.presented, record, guard.pepper, guard.clock.now_ms())
+        if isinstance(refusal, Refusal):
+            return refusal
+    return Cleared(scored=scored, verdict="allow")
+
+
+async def void(guard: Guard, held: Held, refusal: Refusal) -> None:
+    """End the hold of a call that is refused before anything was sent."""
+    if held.hold is not None:
+        await guard.ledger.void(held.hold, refusal.code, guard.clock.now_ms())
+
+
+def meter(answered: Answered) -> Metered:
+    """Step 8: what is due? Usage that cannot be read costs the whole hold (M-5)."""
+    read, reading = answered.cleared.read, answered.reading
+    if answered.cleared.held.hold is None or answered.outcome in (
+        Outcome.UNSENT,
+        Outcome.REJECTED,
+    ):
+        return Metered(answered=answered, charge=None, usage=reading.usage)
+    usage = reading.usage
+    if read.ask.route.meter is Meter.REQUEST and answered.outcome is Outcome.COMPLETE:
+        usage = read.ask.most
+    if usage is None:
+        return Metered(answered=answered, charge=_whole_hold(read.ask, answered), usage=None)
+    if read.price is None:
+        doubts = (*usage.doubts, "the model has no price")
+        charge = Charge(
+            cost_nusd=0, tokens=usage.total_tokens, usage=usage, is_estimate=False, why=doubts[-1]
+        )
+    else:
+        cost = read.price.cost(usage)
+        doubts = (*usage.doubts, *cost.doubts)
+        charge = Charge(
+            cost_nusd=cost.nusd,
+            tokens=usage.total_tokens,
+            usage=usage,
+            is_estimate=False,
+            why="; ".join(doubts)[:500],
+        )
+    return Metered(answered=answered, charge=charge, usage=usage, doubts=doubts)
+
+
+def _whole_hold(ask: Ask, answered: Answered) -> Charge:
+    problem = answered.reading.problem or f"the answer ended {answered.outcome.value}"
+    return Charge(cost_nusd=0, tokens=0, usage=ask.most, is_estimate=True, why=problem[:500])
+
+
+def settle(guard: Guard, metered: Metered) -> Awaitable[Settlement | None]:
+    """Step 9: end the hold, exactly once. In effect when this returns, durable when awaited.
+
+    The slot is given back first: the caller's next call may come before the record is written.
+    """
+    held, now_ms = metered.answered.cleared.held, guard.clock.now_ms()
+    held.slot.leave()
+    if held.hold is None:
+        return _nothing()
+    if metered.charge is None:
+        return guard.ledger.void(held.hold, metered.answered.outcome.value, now_ms)
+    return guard.ledger.settle(held.hold, metered.charge, now_ms)
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def finish(answered: Answered, reply: Reply) -> None:
+    """The last piece, now that the money is settled; an answer that broke off ends as broken."""
+    if answered.refusal is None:
+        if answered.interruption is None:
+            await reply.end(answered.tail)
+        elif answered.is_stream:
+            arrived = answered.cleared.read.bound.known.arrived
+            error = arrived.dialect.error(answered.interruption, arrived.request_id)
+            await reply.end(answered.tail + stream_error(error))
+        else:
+            await reply.write(answered.tail)
+            reply.abandon()
+    if answered.rest is not None:
+        await let_go(answered.rest)
+
+
+def learn(guard: Guard, settled: Settled) -> None:
+    """Step 10: what the key has used counts toward its tokens a minute."""
+    key, usage = settled.metered.answered.cleared.read.bound.known.key, settled.metered.usage
+    if usage is not None and key.caveats.tpm is not None:
+        guard.rates.add_tokens(key.id, usage.total_tokens, guard.clock.monotonic_s())

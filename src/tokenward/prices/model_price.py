@@ -1,0 +1,145 @@
+"""What can a call of this model cost at most, and what did it cost?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tokenward.kernel.bound import CostBound
+from tokenward.kernel.money import NUSD_MAX, nusd_from_pico
+from tokenward.kernel.usage import Usage
+from tokenward.prices.rates import (
+    BUCKETS,
+    TOKEN_BUCKETS,
+    Card,
+    Row,
+    counts_of,
+    cover_of,
+    dearest,
+)
+from tokenward.prices.surcharges import region_tenths, unlisted_speed_times
+from tokenward.prices.tariff import Tariff
+
+_TOKENS: Final = len(TOKEN_BUCKETS)
+_AUDIO_MS: Final = BUCKETS.index("audio_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cost, in nano-dollars, and what about it is not certain: then the higher price
+    was taken. The doubts of the usage itself are not repeated."""
+
+    nusd: int
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPrice:
+    """The prices of one model for calls that begin now.
+
+    `context_tokens` and `max_output_tokens` are None where not known. `tariffs` starts with the
+    one that holds now; the others may begin before a call that begins now has ended.
+    `fees_elsewhere` is the dearest known fee of any provider, in pico-dollars by bucket.
+    """
+
+    model: str
+    context_tokens: int | None
+    max_output_tokens: int | None
+    tariffs: tuple[Tariff, ...]
+    audio_ms_min: int = 0
+    fees_elsewhere: Mapping[str, int]
+
+    def bound(
+        self,
+        *,
+        most: Usage,
+        has_output: bool,
+        output_bucket: str,
+        output_min: int,
+        output_max: int,
+        choices: int,
+        service_tiers: tuple[str, ...],
+        regions: tuple[str, ...],
+        speeds: tuple[str, ...],
+    ) -> CostBound | None:
+        """The dearest the call can get, whichever of these tiers, regions and speeds it is billed
+        at, however far into the context it reaches, whatever hour strikes before it ends. None if
+        something it may use has no price, or a speed has none.
+
+        `most` holds for kinds too: a token counted in a bucket may be billed as any cheaper kind
+        (written to a cache → read anew → read from it), or as plain input.
+        """
+        cards: list[Card] = []
+        for tariff in self.tariffs:
+            reachable = tariff.reachable(service_tiers, speeds)
+            if reachable is None:
+                return None
+            cards += reachable
+        rows = [card.cover_row(most.input_tokens) for card in cards]
+        row = rows[0] if len(rows) == 1 else cover_of(rows)
+        counts = self._counts(most)
+        if any(count and rate is None for count, rate in zip(counts, row, strict=True)):
+            return None
+        output_pico = row[BUCKETS.index(output_bucket)] if has_output else 0
+        if output_pico is None:
+            return None
+        is_claude = self.tariffs[0].is_claude
+        tenths = max(region_tenths(region, is_claude=is_claude)[0] for region in regions)
+        tokens_pico, others_pico = _sum(counts, row)
+        call_pico = max(card.call_pico for card in cards)
+        return CostBound(
+            fixed_pico=_tenths(tokens_pico, tenths) + others_pico + call_pico,
+            output_pico=_tenths(output_pico, tenths),
+            fixed_tokens=most.input_tokens,
+            output_min=output_min,
+            output_max=output_max,
+            choices=choices,
+        )
+
+    def cost(self, usage: Usage) -> Cost:
+        """What this usage cost. Never raises: what has no price is charged at the highest known
+        rate of its sort, and doubted."""
+        tariff = self.tariffs[0]
+        card, tier_doubt = tariff.billed(usage.service_tier, usage.speed)
+        tenths, region_doubt = region_tenths(usage.region, is_claude=tariff.is_claude)
+        doubts = [doubt for doubt in (tier_doubt, region_doubt) if doubt]
+        counts = self._counts(usage)
+        row = card.row(usage.input_tokens)
+        for bucket, count, rate in zip(BUCKETS, counts, row, strict=True):
+            if count and rate is None:
+                row = self._filled(row)
+                doubts.append(f"{bucket} has no price; the highest known of its sort was taken")
+            elif count and bucket in tariff.guessed:
+                doubts.append(f"{bucket} has no price; the provider's highest was taken")
+        tokens_pico, others_pico = _sum(counts, row)
+        if tariff.find("", usage.speed) is None:
+            tokens_pico *= unlisted_speed_times(usage.speed, is_claude=tariff.is_claude)
+        pico = _tenths(tokens_pico, tenths) + others_pico + card.call_pico
+        nusd = nusd_from_pico(pico)
+        if nusd > NUSD_MAX:
+            doubts.append("the cost is more than can be kept; the most that can was taken")
+        return Cost(min(nusd, NUSD_MAX), tuple(doubts))
+
+    def _counts(self, usage: Usage) -> tuple[int, ...]:
+        counts = counts_of(usage)
+        if 0 < counts[_AUDIO_MS] < self.audio_ms_min:
+            return (*counts[:_AUDIO_MS], self.audio_ms_min, *counts[_AUDIO_MS + 1 :])
+        return counts
+
+    def _filled(self, row: Row) -> Row:
+        token = dearest(row[:_TOKENS]) or 0
+        return tuple(
+            rate
+            if rate is not None
+            else (token if bucket in TOKEN_BUCKETS else self.fees_elsewhere.get(bucket, 0))
+            for bucket, rate in zip(BUCKETS, row, strict=True)
+        )
+
+
+def _sum(counts: tuple[int, ...], row: Row) -> tuple[int, int]:
+    """Pico-dollars of the tokens, and of everything else."""
+    due = [count * (rate or 0) for count, rate in zip(counts, row, strict=True)]
+    return sum(due[:_TOKENS]), sum(due[_TOKENS:])
+
+
+def _tenths(pico: int, tenths: int) -> int:
+    return -(-pico * tenths // 10)

@@ -1,0 +1,77 @@
+"""What a caller asks of a provider, read from the request and reduced to what money needs."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tokenward.kernel.usage import Usage
+
+
+class Meter(StrEnum):
+    """How a route is charged. Every route declares one; a route without is refused."""
+
+    FREE = "free"
+    """Nothing is billed (lists of models, counting tokens): no hold, no cost."""
+    USAGE = "usage"
+    """Billed by the usage in the answer; without it the whole hold is charged."""
+    REQUEST = "request"
+    """Billed by what was asked (characters spoken, pictures made): known before the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One door of a dialect. `path` may hold one `{model}`, which matches a single segment
+    (and, at its end, an optional `:verb` as in Gemini's paths)."""
+
+    dialect: str
+    operation: str
+    method: str
+    path: str
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The caller's request as the dialect needs it; header names in lower case."""
+
+    route: Route
+    model_in_path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request reduced to what bounding, routing, rewriting and metering need.
+
+    `most` bounds everything but output, in priced buckets (put input tokens into the dearest
+    bucket they can land in). `output_asked` is the caller's own output limit a choice, None when
+    absent; `has_output` False means the route makes no output tokens. `output_min` is the least
+    that makes sense (above a thinking budget). `output_bucket` names the dearest kind of output
+    possible. `service_tiers` are the tiers it may be billed at ("" = standard). `open_ended` says
+    what makes the input unknowable from the request (a file id, a stored conversation …): then
+    the model's context window bounds it, or the call is refused where a cap applies.
+    `wants_usage`: the caller itself asked for usage in the stream.
+    """
+
+    route: Route
+    model: str
+    stream: bool = False
+    most: Usage = Usage()
+    has_output: bool = True
+    output_asked: int | None = None
+    output_min: int = 1
+    output_bucket: str = "output"
+    choices: int = 1
+    service_tiers: tuple[str, ...] = ("",)
+    regions: tuple[str, ...] = ("",)
+    speeds: tuple[str, ...] = ("",)
+    open_ended: str = ""
+    rounds: int = 1
+    """How often the provider may read the growing input within this one call (loops of tools it
+    runs itself): a factor on the context window, where `open_ended` makes that the bound."""
+    unbounded: str = ""
+    """Why the cost has no upper bound at all; such a call is refused where a cap applies."""
+    wants_usage: bool = False
+    counted_text: tuple[str, ...] = ()
+    """Texts of the request, for an exact token count where the cheap bound does not fit."""

@@ -1,0 +1,51 @@
+"""The body for the provider: the caller's bytes with what the guard must add, and nothing else."""
+
+from tokenward.providers.ask import Ask
+from tokenward.providers.json_edit import (
+    find_value,
+    insert_first,
+    insert_nested,
+    replace_value,
+)
+from tokenward.providers.openai.fields import is_limited_by_completion
+
+
+def rewrite(body: bytes, ask: Ask, output_limit: int | None) -> bytes:
+    """`body` with the output limit where one is given and the caller set none, with usage asked
+    for in a stream, and with a limit on searches where the provider makes them."""
+    operation = ask.route.operation
+    if operation == "responses":
+        if ask.rounds > 1:
+            body = _set(body, "max_tool_calls", ask.rounds - 1)
+        return _limited(body, ask, output_limit, "max_output_tokens")
+    if operation not in ("chat", "completions"):
+        return body
+    if ask.stream and not ask.wants_usage:
+        body = _with_usage(body)
+    is_reasoning = operation == "chat" and is_limited_by_completion(ask.model)
+    return _limited(
+        body, ask, output_limit, "max_completion_tokens" if is_reasoning else "max_tokens"
+    )
+
+
+def _limited(body: bytes, ask: Ask, output_limit: int | None, name: str) -> bytes:
+    if output_limit is None or ask.output_asked is not None:
+        return body
+    return _set(body, name, output_limit)
+
+
+def _with_usage(body: bytes) -> bytes:
+    options = find_value(body, ("stream_options",))
+    if options is None or body[slice(*options)] == b"null":
+        return _set(body, "stream_options", {"include_usage": True})
+    if find_value(body, ("stream_options", "include_usage")) is not None:
+        return replace_value(body, ("stream_options", "include_usage"), True)
+    return insert_nested(body, ("stream_options",), "include_usage", True)
+
+
+def _set(body: bytes, name: str, value: object) -> bytes:
+    """The member `name` with this value; a value that the caller gave stays, unless it is null."""
+    present = find_value(body, (name,))
+    if present is None:
+        return insert_first(body, name, value)
+    return replace_value(body, (name,), value) if body[slice(*present)] == b"null" else body

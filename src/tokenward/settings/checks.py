@@ -1,0 +1,98 @@
+"""Can these settings work? What types alone cannot say, each with the dotted name it is about."""
+
+import re
+from decimal import Decimal
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from tokenward.keys.names import check_name
+from tokenward.limits.networks import trusted_proxies
+from tokenward.settings.references import check_reference
+from tokenward.settings.shape import Alerts, Ledger, PriceOverride, Provider, Server, Written
+from tokenward.settings.urls import check_base_url, check_webhook
+
+USD_MAX: Final = Decimal(1_000_000)
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_GLOB: Final = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+def check(settings: Written) -> None:
+    """ValueError for the first thing that cannot work."""
+    _check_server(settings.server)
+    _check_ledger(settings.ledger, settings.server)
+    for place, provider in enumerate(settings.providers):
+        _check_provider(provider, f"provider[{place}]")
+    names = [provider.name for provider in settings.providers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"provider: two are named {name!r}; give each its own name")
+    for model, price in settings.prices.items():
+        _check_price(price, f'prices."{model}"')
+    _check_alerts(settings.alerts)
+    if settings.admin.token is not None:
+        check_reference(settings.admin.token, "admin.token")
+
+
+def _check_server(server: Server) -> None:
+    try:
+        trusted_proxies(server.trusted_proxies, "")
+    except ValueError as error:
+        raise ValueError(
+            f"server.trusted_proxies: {error}; write networks like 10.0.0.5/32"
+        ) from None
+    header = server.client_address_header
+    if _HEADER.fullmatch(header) is None or header.lower() == "forwarded":
+        raise ValueError(
+            "server.client_address_header: must be the name of a header that holds addresses, "
+            "like x-forwarded-for; Forwarded (RFC 7239) is not understood"
+        )
+    try:
+        ZoneInfo(server.zone)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(
+            f"server.zone: {server.zone[:64]!r} is not a time zone; write one like UTC or "
+            "Europe/Berlin"
+        ) from None
+    if "\x00" in server.data_dir:
+        raise ValueError("server.data_dir: is not a path")
+
+
+def _check_ledger(ledger: Ledger, server: Server) -> None:
+    """A hold that ended under a running call would be charged in full, and then settle late."""
+    longest_s = server.call_limit_s + server.hangup_drain_s + server.drain_s
+    if ledger.hold_ttl_s <= longest_s:
+        raise ValueError(
+            f"ledger.hold_ttl_s: {ledger.hold_ttl_s:g} s is too short; it must be longer than "
+            "server.call_limit_s + server.hangup_drain_s + server.drain_s, together "
+            f"{longest_s:g} s"
+        )
+
+
+def _check_provider(provider: Provider, at: str) -> None:
+    try:
+        check_name(provider.name, "a provider's name")
+    except ValueError as error:
+        raise ValueError(f"{at}.name: {error}") from None
+    try:
+        check_base_url(provider.base_url, allow_plain_http=provider.allow_plain_http)
+    except ValueError as error:
+        raise ValueError(f"{at}.base_url {error}") from None
+    check_reference(provider.credential, f"{at}.credential")
+    for model in provider.models:
+        if _GLOB.fullmatch(model) is None:
+            raise ValueError(f"{at}.models: a pattern is printable ASCII without spaces")
+
+
+def _check_price(price: PriceOverride, at: str) -> None:
+    for name, amount in price.amounts().items():
+        if not amount.is_finite() or not 0 <= amount <= USD_MAX:
+            raise ValueError(f"{at}.{name}: must be dollars between 0 and {USD_MAX:,}")
+
+
+def _check_alerts(alerts: Alerts) -> None:
+    if alerts.webhook is None:
+        return
+    try:
+        check_webhook(alerts.webhook)
+    except ValueError as error:
+        raise ValueError(f"alerts.webhook {error}") from None

@@ -1,0 +1,140 @@
+"""Every setting: its name, type, limits and default. `tokenward.example.toml` explains them."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Text = Annotated[str, Meta(min_length=1, max_length=1_024)]
+Texts = Annotated[tuple[Text, ...], Meta(max_length=256)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A TOML table."""
+
+
+class Server(_Table, frozen=True, kw_only=True):
+    """`[server]`: where the guard listens and how long it waits."""
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    data_dir: Text = "data"
+    drain_s: Seconds = 20
+    hangup_drain_s: Seconds = 30
+    call_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 600
+    max_body_mb: Annotated[int, Meta(ge=1, le=1_024)] = 32
+    keys_in_query: bool = False
+    trusted_proxies: Texts = ()
+    client_address_header: Text = "x-forwarded-for"
+    zone: Text = "UTC"
+
+
+class Provider(_Table, frozen=True, kw_only=True):
+    """`[[provider]]`: one place that calls may go to. `credential` is a reference."""
+
+    name: Text
+    dialect: Literal["openai", "anthropic", "gemini"]
+    base_url: Text
+    credential: Text
+    models: Annotated[Texts, Meta(min_length=1)]
+    prices_from: str = ""
+    path_prefix: Annotated[str, Meta(max_length=256, pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = "/v1"
+    service_tiers: (
+        Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)] | None
+    ) = None
+    ca_file: Text | None = None
+    allow_plain_http: bool = False
+
+
+class PriceOverride(_Table, frozen=True, kw_only=True):
+    """`[prices]`: what a model costs, in dollars, exact. `image_usd` is a picture made,
+    `search_usd` a search; `context_tokens` and `max_output_tokens` are the model's own limits."""
+
+    input_usd_per_mtok: Decimal
+    output_usd_per_mtok: Decimal
+    cache_read_usd_per_mtok: Decimal | None = None
+    cache_write_usd_per_mtok: Decimal | None = None
+    cache_write_1h_usd_per_mtok: Decimal | None = None
+    input_audio_usd_per_mtok: Decimal | None = None
+    output_audio_usd_per_mtok: Decimal | None = None
+    output_image_usd_per_mtok: Decimal | None = None
+    search_usd: Decimal | None = None
+    image_usd: Decimal | None = None
+    character_usd_per_mchar: Decimal | None = None
+    audio_usd_per_hour: Decimal | None = None
+    context_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+
+    def amounts(self) -> dict[str, Decimal]:
+        """The prices that are given, by name."""
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return {name: value for name, value in values if isinstance(value, Decimal)}
+
+
+class Policy(_Table, frozen=True, kw_only=True):
+    """`[policy]`: whether evidence of theft acts. Keys, limits and caps always do."""
+
+    mode: Literal["enforce", "observe"] = "enforce"
+
+
+class Alerts(_Table, frozen=True, kw_only=True):
+    """`[alerts]`: who hears of a cap that fills."""
+
+    webhook: Text | None = None
+    thresholds: Annotated[tuple[Share, ...], Meta(max_length=16)] = (0.5, 0.8, 1.0)
+
+
+class Admin(_Table, frozen=True, kw_only=True):
+    """`[admin]`: the token of the admin API, as a reference; None: there is no admin API."""
+
+    token: Text | None = None
+
+
+class Ledger(_Table, frozen=True, kw_only=True):
+    """`[ledger]`: how long money may be held, and how much may wait for it."""
+
+    hold_ttl_s: Annotated[float, Meta(gt=0, le=604_800)] = 900
+    throttle_wait_s: Seconds = 30
+    queue_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_096
+
+
+class Records(_Table, frozen=True, kw_only=True):
+    """`[records]`: how long the record of a request is kept."""
+
+    keep_days: Annotated[int, Meta(ge=1, le=3_660)] = 90
+
+
+class Written(_Table, frozen=True, kw_only=True):
+    """All that can stand in the file."""
+
+    server: Server = Server()
+    providers: Annotated[tuple[Provider, ...], Meta(max_length=256)] = msgspec.field(
+        name="provider", default=()
+    )
+    prices: dict[str, PriceOverride] = {}
+    policy: Policy = Policy()
+    alerts: Alerts = Alerts()
+    admin: Admin = Admin()
+    ledger: Ledger = Ledger()
+    records: Records = Records()
+
+
+class Settings(Written, frozen=True, kw_only=True):
+    """What was written, and the file it was written in."""
+
+    path: Path
+
+    @property
+    def base_dir(self) -> Path:
+        """Relative paths in the file start here: the file's own folder."""
+        return self.path.parent
+
+    @property
+    def data_dir(self) -> Path:
+        """Where records and secrets are kept."""
+        return self.base_dir / self.server.data_dir

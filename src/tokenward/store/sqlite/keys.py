@@ -1,0 +1,238 @@
+"""Key records: in memory while they are used, every change with its entry in one transaction."""
+
+import sqlite3
+from collections import OrderedDict
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from tokenward.kernel.clock import Clock
+from tokenward.kernel.events import Event
+from tokenward.keys.records import Caveats, KeyRecord, OldSecret
+from tokenward.ledger.notes import KeyNote
+from tokenward.store.sqlite.database import Database
+from tokenward.store.sqlite.journal import Journal, to_json
+from tokenward.store.sqlite.reader import Reader
+
+CACHED_MAX: Final = 50_000
+USED_EVERY_S: Final = 2
+"""Last uses are written at most this often."""
+_COLUMNS: Final = (
+    "SELECT id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
+    "last_used_ms, frozen_why, revoked_why, old_secrets FROM keys "
+)
+_FIND: Final = _COLUMNS + "WHERE id = ?"
+_ALL: Final = _COLUMNS + "ORDER BY created_ms, id"
+_INSERT: Final = "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE: Final = (
+    "UPDATE keys SET digest = ?, name = ?, state = ?, caveats = ?, expires_ms = ?, "
+    "frozen_why = ?, revoked_why = ?, old_secrets = ? WHERE id = ?"
+)
+_USED: Final = "UPDATE keys SET last_used_ms = max(?1, coalesce(last_used_ms, 0)) WHERE id = ?2"
+_ACCOUNT: Final = "SELECT 1 FROM accounts WHERE name = ?"
+_NEW_ACCOUNT: Final = "INSERT INTO accounts (name, created_ms) VALUES (?, ?)"
+_PROJECT: Final = "SELECT account FROM projects WHERE name = ?"
+_NEW_PROJECT: Final = "INSERT INTO projects (name, account, created_ms) VALUES (?, ?, ?)"
+_caveats: Final = msgspec.json.Decoder(Caveats)
+_old_secrets: Final = msgspec.json.Decoder(tuple[OldSecret, ...])
+
+
+class SqliteKeys:
+    """Fulfils `keys.interfaces.KeyStore`.
+
+    A record is looked up in the writer's own queue, behind every change asked for before: what
+    lands in memory is never older than what is there.
+    """
+
+    def __init__(self, database: Database, journal: Journal, reader: Reader, clock: Clock) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._journal = journal
+        self._reader = reader
+        self._clock = clock
+        self._cached: OrderedDict[str, KeyRecord] = OrderedDict()
+        self._used: dict[str, int] = {}
+        self._boarded: dict[str, int] = {}
+        self._boarded_s = clock.monotonic_s()
+        database.caches.append(self)
+        database.riders.append(self)
+
+    def cached(self, key_id: str) -> KeyRecord | None:
+        """The current record if it is in memory. Never stale: a change is seen here no later than
+        it is acknowledged. Its `last_used_ms` is as of when it was read."""
+        record = self._cached.get(key_id)
+        if record is not None:
+            self._cached.move_to_end(key_id)
+        return record
+
+    async def find(self, key_id: str) -> KeyRecord | None:
+        """The record, from memory or from the store. Unknown ids take no memory."""
+        record = self.cached(key_id)
+        if record is not None or not key_id.isascii():
+            return record
+        return await self._database.submit(partial(self._load, key_id))
+
+    async def add(self, record: KeyRecord) -> None:
+        """Keep a new key; its project and account come into being on first use.
+
+        ValueError if the project belongs to another account or there is such a key.
+        """
+        await self._database.submit(partial(self._add, record))
+
+    async def replace(self, old: KeyRecord, new: KeyRecord, kind: str, why: str) -> bool:
+        """Compare-and-set, with the entry and event `kind` (`key:frozen` …). False: somebody else
+        was faster."""
+        assert old.id == new.id, "a key keeps its id"
+        assert kind.startswith("key:"), "what happens to a key is called key:…"
+        return await self._database.submit(partial(self._replace, old, new, kind, why))
+
+    async def all(self) -> list[KeyRecord]:
+        """Every key, oldest first, last uses included."""
+        return await self._reader.read(_read_all)
+
+    def used(self, key_id: str, at_ms: int) -> None:
+        """Note the last use; it is written with a later commit."""
+        self._used[key_id] = at_ms
+
+    # -- inside a transaction -------------------------------------------------------------------
+
+    def _load(self, key_id: str) -> KeyRecord | None:
+        row = self._connection.execute(_FIND, (key_id,)).fetchone()
+        return None if row is None else self._keep(_read(row))
+
+    def _keep(self, record: KeyRecord) -> KeyRecord:
+        self._cached[record.id] = record
+        self._cached.move_to_end(record.id)
+        if len(self._cached) > CACHED_MAX:
+            self._cached.popitem(last=False)
+        return record
+
+    def _add(self, record: KeyRecord) -> None:
+        self._own(record.account, record.project, record.created_ms)
+        if self._connection.execute(_FIND, (record.id,)).fetchone() is not None:
+            raise ValueError("there is a key with this id")
+        self._connection.execute(_INSERT, _row(record))
+        self._note("key:created", record, record.created_ms, "")
+        self._keep(record)
+
+    def _own(self, account: str, project: str, at_ms: int) -> None:
+        add_account(self._connection, self._journal, account, at_ms)
+        row = self._connection.execute(_PROJECT, (project,)).fetchone()
+        if row is None:
+            self._connection.execute(_NEW_PROJECT, (project, account, at_ms))
+            self._journal.note("project_created", at_ms, account=account, project=project)
+        elif row[0] != account:
+            raise ValueError(
+                f"the project {project} belongs to the account {row[0]}, not to {account}"
+            )
+
+    def _replace(self, old: KeyRecord, new: KeyRecord, kind: str, why: str) -> bool:
+        row = self._connection.execute(_FIND, (old.id,)).fetchone()
+        if row is None:
+            return False
+        now = _read(row)
+        self._keep(now)
+        if (now.state, now.digest, now.old_secrets) != (old.state, old.digest, old.old_secrets):
+            return False
+        assert now.state != "revoked" or new.state == "revoked", "revoked stays revoked (R4)"
+        assert (now.account, now.project) == (new.account, new.project), "a key stays where it is"
+        values = (
+            new.digest, new.name, new.state, _text(new.caveats), new.expires_ms, new.frozen_why,
+            new.revoked_why, _text(new.old_secrets), new.id,
+        )  # fmt: skip
+        self._connection.execute(_UPDATE, values)
+        self._note(kind, new, self._clock.now_ms(), why)
+        self._keep(new)
+        return True
+
+    def _note(self, kind: str, record: KeyRecord, at_ms: int, why: str) -> None:
+        self._journal.note(
+            kind.replace(":", "_"),
+            at_ms,
+            account=record.account,
+            project=record.project,
+            key=record.id,
+            detail=KeyNote(state=record.state, why=why),
+        )
+        facts: dict[str, str | int | None] = {
+            "name": record.name, "account": record.account, "project": record.project,
+            "state": record.state, "why": why,
+        }  # fmt: skip
+        self._journal.tell(Event(ts=at_ms, kind=kind, subject=f"key:{record.id}", facts=facts))
+
+    # -- as the database asks -------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Nothing waits: changes are written as they are made."""
+
+    def forget(self) -> None:
+        """Read records anew: what was seen in memory did not last."""
+        self._cached.clear()
+
+    @property
+    def waiting(self) -> int:
+        """Last uses that are not on the disk yet."""
+        return len(self._used) + len(self._boarded)
+
+    def board(self, connection: sqlite3.Connection) -> None:
+        """Write last uses, now and then."""
+        now_s = self._clock.monotonic_s()
+        is_due = now_s - self._boarded_s >= USED_EVERY_S or self._database.is_closed
+        if not self._used or not is_due:
+            return
+        self._boarded, self._used = self._used, {}
+        self._boarded_s = now_s
+        connection.executemany(_USED, [(at_ms, key) for key, at_ms in self._boarded.items()])
+
+    def arrive(self) -> None:
+        """Last uses are on the disk."""
+        self._boarded = {}
+
+    def miss(self) -> None:
+        """Last uses wait again; newer ones win."""
+        self._used = {**self._boarded, **self._used}
+        self._boarded = {}
+
+
+def add_account(connection: sqlite3.Connection, journal: Journal, name: str, at_ms: int) -> bool:
+    """Create the account; False if it is there. Runs inside a transaction."""
+    if connection.execute(_ACCOUNT, (name,)).fetchone() is not None:
+        return False
+    connection.execute(_NEW_ACCOUNT, (name, at_ms))
+    journal.note("account_created", at_ms, account=name)
+    return True
+
+
+def _text(value: Any) -> str:
+    return to_json(value).decode("utf-8")
+
+
+def _row(record: KeyRecord) -> tuple[object, ...]:
+    return (
+        record.id, record.digest, record.account, record.project, record.name, record.state,
+        _text(record.caveats), record.created_ms, record.expires_ms, record.last_used_ms,
+        record.frozen_why, record.revoked_why, _text(record.old_secrets),
+    )  # fmt: skip
+
+
+def _read(row: tuple[Any, ...]) -> KeyRecord:
+    return KeyRecord(
+        id=row[0],
+        digest=row[1],
+        account=row[2],
+        project=row[3],
+        name=row[4],
+        state=row[5],
+        caveats=_caveats.decode(row[6]),
+        created_ms=row[7],
+        expires_ms=row[8],
+        last_used_ms=row[9],
+        frozen_why=row[10],
+        revoked_why=row[11],
+        old_secrets=_old_secrets.decode(row[12]),
+    )
+
+
+def _read_all(connection: sqlite3.Connection) -> list[KeyRecord]:
+    return [_read(row) for row in connection.execute(_ALL)]

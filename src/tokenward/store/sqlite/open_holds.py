@@ -1,0 +1,106 @@
+"""The holds that are open, in memory while they are; the file keeps each as an entry and a row."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from tokenward.ledger.chain import Entry
+from tokenward.ledger.recount import counted
+from tokenward.store.sqlite.counters import Counter, Counters
+from tokenward.store.sqlite.database import Database
+
+ENTRY_ROWS: Final = (
+    "SELECT seq, ts, kind, hold, at_ms, account, project, key, model, nusd, tokens, calls, "
+    "input_tokens, output_tokens, cached_tokens, estimate, detail, hash FROM entries "
+)
+"""An `Entry` and, last, the hash it carries."""
+_OPEN: Final = ENTRY_ROWS + "JOIN holds ON id = seq ORDER BY seq"
+_EXPIRIES: Final = "SELECT id, expires_ms FROM holds"
+_INSERT: Final = "INSERT INTO holds (id, expires_ms) VALUES (?, ?)"
+_DELETE: Final = "DELETE FROM holds WHERE id = ?"
+
+
+class OpenHold:
+    """A hold's entry, when it expires, and the counters it stands on."""
+
+    __slots__ = ("entry", "expires_ms", "legs", "version")
+
+    def __init__(
+        self, entry: Entry, expires_ms: int, legs: tuple[Counter, ...], version: int
+    ) -> None:
+        self.entry = entry
+        self.expires_ms = expires_ms
+        self.legs = legs
+        self.version = version
+
+
+class OpenHolds:
+    """Takes holds, frees them, and moves what they reserve on their counters."""
+
+    def __init__(self, database: Database, counters: Counters) -> None:
+        self._connection: sqlite3.Connection = database.connection
+        self._counters = counters
+        self._open: dict[int, OpenHold] | None = None
+        database.caches.append(self)
+
+    def take(self, entry: Entry, expires_ms: int, legs: tuple[Counter, ...]) -> None:
+        """The hold of this entry is open."""
+        self._connection.execute(_INSERT, (entry.seq, expires_ms))
+        self._all()[entry.seq] = OpenHold(entry, expires_ms, legs, self._counters.version)
+        for counter in legs:
+            counter.held += counted(counter.unit, entry.nusd, entry.tokens, 1)
+            counter.running += 1
+            self._counters.touch(counter)
+
+    def end(self, seq: int) -> tuple[Entry, tuple[Counter, ...]] | None:
+        """The hold is no longer open and reserves nothing: its entry and counters. None if it is
+        not open."""
+        hold = self._all().pop(seq, None)
+        if hold is None:
+            return None
+        self._connection.execute(_DELETE, (seq,))
+        entry, legs = hold.entry, hold.legs
+        if hold.version != self._counters.version:
+            legs = self._counters.legs(
+                entry.account, entry.project, entry.key, entry.model, entry.at_ms
+            )
+        for counter in legs:
+            counter.held -= counted(counter.unit, entry.nusd, entry.tokens, 1)
+            counter.running -= 1
+            self._counters.touch(counter)
+        return entry, legs
+
+    def is_open(self, seq: int) -> bool:
+        """Has the hold not ended yet?"""
+        return seq in self._all()
+
+    def expired(self, now_ms: int | None, limit: int) -> list[int]:
+        """At most `limit` holds past their time (None: all of them), oldest first."""
+        found = []
+        for seq, hold in self._all().items():
+            if now_ms is None or hold.expires_ms <= now_ms:
+                found.append(seq)
+                if len(found) == limit:
+                    break
+        return found
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries of all open holds, oldest first."""
+        return (hold.entry for hold in self._all().values())
+
+    def flush(self) -> None:
+        """Nothing waits: rows are written when a hold is taken or ended."""
+
+    def forget(self) -> None:
+        """Read the open holds anew when needed."""
+        self._open = None
+
+    def _all(self) -> dict[int, OpenHold]:
+        if self._open is None:
+            rows = self._connection.execute(_OPEN).fetchall()
+            expiries = dict(self._connection.execute(_EXPIRIES))
+            # Version -1: the counters are looked up when the hold ends.
+            self._open = {
+                row[0]: OpenHold(Entry(*row[:-1]), expiries[row[0]], (), -1) for row in rows
+            }
+        return self._open

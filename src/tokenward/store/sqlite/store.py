@@ -1,0 +1,90 @@
+"""The store put together: one folder, one file, one writer."""
+
+from pathlib import Path
+from typing import Final, Self
+
+from tokenward.kernel.clock import Clock
+from tokenward.ledger.thresholds import THRESHOLDS
+from tokenward.store.sqlite.alarms import Alarms
+from tokenward.store.sqlite.books import SqliteBooks
+from tokenward.store.sqlite.cap_desk import CapDesk
+from tokenward.store.sqlite.counters import Counters
+from tokenward.store.sqlite.database import COMMIT_LIMIT_S, Database
+from tokenward.store.sqlite.folder import FolderLock, open_writer
+from tokenward.store.sqlite.journal import Journal
+from tokenward.store.sqlite.keys import SqliteKeys
+from tokenward.store.sqlite.ledger import SqliteLedger
+from tokenward.store.sqlite.open_holds import OpenHolds
+from tokenward.store.sqlite.reader import Reader
+from tokenward.store.sqlite.records import SqliteRecords
+
+
+class SqliteStore:
+    """Everything a guard keeps. Made by `open`; `close` writes what waits and lets go."""
+
+    ledger: SqliteLedger
+    books: SqliteBooks
+    keys: SqliteKeys
+    records: SqliteRecords
+    orphans: int
+    """Holds of a guard that died, closed at full price when this one opened the store."""
+
+    def __init__(
+        self,
+        folder: Path,
+        lock: FolderLock,
+        clock: Clock,
+        thresholds: tuple[int, ...],
+        commit_limit_s: float,
+    ) -> None:
+        self._lock = lock
+        self.database: Final = Database(open_writer(folder), commit_limit_s)
+        self._reader = Reader(folder)
+        journal = Journal(self.database)
+        counters = Counters(self.database)
+        holds = OpenHolds(self.database, counters)
+        alarms = Alarms(journal, counters, thresholds)
+        desk = CapDesk(self.database, journal, counters, holds, self._reader, clock)
+        self.ledger = SqliteLedger(self.database, journal, counters, holds, alarms, desk)
+        self.books = SqliteBooks(self.database, journal, counters, self._reader, clock)
+        self.keys = SqliteKeys(self.database, journal, self._reader, clock)
+        self.records = SqliteRecords(self.database, self._reader)
+        self.orphans = 0
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        *,
+        clock: Clock,
+        thresholds: tuple[int, ...] = THRESHOLDS,
+        commit_limit_s: float = COMMIT_LIMIT_S,
+    ) -> Self:
+        """Open or create the store in `folder` and close the holds of a guard that died.
+
+        `thresholds` in per mille, ascending. Raises `StoreError` if another process uses the
+        folder, the file cannot be used, or a newer tokenward wrote it.
+        """
+        lock = FolderLock(folder)
+        try:
+            store = cls(folder, lock, clock, thresholds, commit_limit_s)
+        except BaseException:
+            lock.release()
+            raise
+        try:
+            store.orphans = await store.ledger.close_orphans(clock.now_ms())
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    @property
+    def why_not_ready(self) -> str:
+        """Why calls are refused now; "" while the disk keeps up."""
+        return "the disk does not keep up with the writes" if self.database.is_slow else ""
+
+    async def close(self) -> None:
+        """Write what waits, close the file and let another process have it."""
+        await self.database.close()
+        self._reader.close()
+        self._lock.release()

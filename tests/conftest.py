@@ -1,0 +1,27 @@
+"""Fixtures for every test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from guard import GuardProcess, provider_settings, running_guard
+from standin import StandinProcess, running_standin
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinProcess]:
+    """A stand-in provider, one for the whole run of a worker. Tests find their own lines of its
+    bill by a tag or reset it first."""
+    with running_standin(tmp_path_factory.mktemp("standin")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def guard(
+    standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardProcess]:
+    """A guard before the stand-in, for all three dialects; shared, so make keys of your own."""
+    settings = provider_settings(standin.base_url)
+    environ = {"PROVIDER_KEY": standin.credential}
+    with running_guard(tmp_path_factory.mktemp("guard"), settings, environ) as running:
+        yield running

@@ -1,0 +1,134 @@
+"""Usage, events, records and the doctor behind the admin door, each as the document says."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tokenward.http.admin.office import Check
+from tokenward.http.admin.openapi import document
+from tokenward.http.admin.route import PREFIX
+from tokenward.http.admin.routes import ROUTES
+from unit.http.admin_world import Answer, World
+
+DOCUMENT = json.loads(json.dumps(document(ROUTES)))
+HOUR_MS = 3_600_000
+
+
+def conforms(method: str, path: str, answer: Answer) -> Any:
+    """The answer's value, after it was held against the document."""
+    operation = DOCUMENT["paths"][PREFIX + path][method.lower()]
+    schema = operation["responses"][str(answer.status)]["content"]["application/json"]["schema"]
+    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer.value)
+    return answer.value
+
+
+async def test_every_answer_has_the_shape_that_the_document_promises(world: World) -> None:
+    made = await world.ask(
+        "POST", "/keys", {"project": "demo", "caps": ["5.00/day"], "models": ["gpt-*"], "rpm": 9}
+    )
+    key = conforms("POST", "/keys", made)["id"]
+    await world.spend(key, 1_000)
+    wishes: list[tuple[str, str, Any, str]] = [
+        ("GET", "/status", None, ""),
+        ("GET", "/doctor", None, "audit=true"),
+        ("POST", "/accounts", {"name": "acme"}, ""),
+        ("GET", "/accounts", None, ""),
+        ("POST", "/accounts/{name}/credit", {"amount": "5.00"}, ""),
+        ("GET", "/keys", None, ""),
+        ("GET", "/keys/{id}", None, ""),
+        ("POST", "/keys/{id}/freeze", {}, ""),
+        ("POST", "/keys/{id}/unfreeze", {}, ""),
+        ("POST", "/keys/{id}/rotate", {"grace": "1h"}, ""),
+        ("POST", "/keys/{id}/revoke", {}, ""),
+        ("PUT", "/caps", {"subject": "project:demo", "cap": "5req/hour"}, ""),
+        ("GET", "/caps", None, ""),
+        ("DELETE", "/caps", None, "subject=project:demo&window=hour&unit=requests"),
+        ("POST", "/caps/reconcile", {}, ""),
+        ("GET", "/usage", None, "by=key"),
+        ("GET", "/events", None, ""),
+        ("GET", "/records", None, ""),
+    ]
+    for method, path, body, query in wishes:
+        filled = path.replace("{id}", key).replace("{name}", "acme")
+        answer = await world.ask(method, filled, body, query)
+        assert answer.status < 300, (method, path, answer.value)
+        conforms(method, path, answer)
+    asked = {("POST", "/keys"), ("GET", "/openapi.json"), *((m, p) for m, p, _, _ in wishes)}
+    assert asked == {(row.method, row.path) for row in ROUTES}
+
+
+async def test_usage_sums_what_was_posted_and_groups_it(world: World) -> None:
+    first = (await world.make_key(project="one"))["id"]
+    second = (await world.make_key(project="two"))["id"]
+    await world.spend(first, 1_000)
+    await world.spend(first, 500)
+    await world.spend(second, 250)
+    totals = (await world.ask("GET", "/usage")).value
+    assert (totals["cost_nusd"], totals["calls"], totals["rows"]) == (1_750, 3, [])
+    by_key = (await world.ask("GET", "/usage", query="by=key")).value
+    assert by_key["cost_nusd"] == 1_750
+    costs = {row["by"]: (row["cost_nusd"], row["calls"]) for row in by_key["rows"]}
+    assert costs == {first: (1_500, 2), second: (250, 1)}
+    by_project = (await world.ask("GET", "/usage", query="by=project")).value
+    assert {row["by"] for row in by_project["rows"]} == {"one", "two"}
+
+
+async def test_usage_ends_before_until_and_begins_with_since(world: World) -> None:
+    await world.spend((await world.make_key())["id"], 1_000)
+    world.clock.ahead_ms = 2 * HOUR_MS
+    assert (await world.ask("GET", "/usage", query="since=1h")).value["calls"] == 0
+    assert (await world.ask("GET", "/usage", query="since=3h&until=1h")).value["calls"] == 1
+    moment = "2020-01-01T00:00:00Z"
+    early = (await world.ask("GET", "/usage", query=f"since={moment}&until={moment}")).value
+    assert early["calls"] == 0
+    assert early["since"].startswith("2020-01-01T00:00:00")
+
+
+@pytest.mark.parametrize(
+    "query", ["by=week", "since=yesterday", "since=2026-01-01", "until=2026-13-01T00:00:00Z"]
+)
+async def test_a_time_or_group_that_cannot_be_is_refused(world: World, query: str) -> None:
+    answer = await world.ask("GET", "/usage", query=query)
+    assert (answer.status, answer.error["code"]) == (400, "request:invalid")
+
+
+async def test_events_are_numbered_and_read_on_after_the_last(world: World) -> None:
+    key = (await world.make_key())["id"]
+    for action in ("freeze", "unfreeze", "revoke"):
+        await world.ask(
+            "POST", f"/keys/{key}/{action}", {"why": "x"} if action != "unfreeze" else {}
+        )
+    events = (await world.ask("GET", "/events")).value
+    kinds = [event["kind"] for event in events]
+    assert kinds == ["key:created", "key:frozen", "key:unfrozen", "key:revoked"]
+    rest = (await world.ask("GET", "/events", query=f"after={events[1]['number']}&limit=1")).value
+    assert rest == [events[2]]
+
+
+async def test_the_doctor_is_as_well_as_its_worst_finding(world: World) -> None:
+    well = (await world.ask("GET", "/doctor", query="audit=1")).value
+    assert well["ok"], well
+    world.checks.append(Check(name="upstream", ok=False, why="it does not answer"))
+    ill = (await world.ask("GET", "/doctor")).value
+    assert not ill["ok"]
+    assert {"name": "upstream", "ok": False, "why": "it does not answer"} in ill["checks"]
+
+
+async def test_the_doctor_sees_a_clock_that_was_set_back(world: World) -> None:
+    await world.make_key()
+    world.clock.ahead_ms = -HOUR_MS
+    checks = {c["name"]: c for c in (await world.ask("GET", "/doctor")).value["checks"]}
+    assert not checks["clock"]["ok"]
+
+
+async def test_the_doctor_names_keys_that_end_soon_and_that_nobody_uses(world: World) -> None:
+    soon = (await world.make_key(expires="2d"))["id"]
+    checks = {c["name"]: c for c in (await world.ask("GET", "/doctor")).value["checks"]}
+    assert soon in checks["keys"]["why"]
+    old = (await world.make_key())["id"]
+    world.clock.ahead_ms = 91 * 24 * HOUR_MS
+    checks = {c["name"]: c for c in (await world.ask("GET", "/doctor")).value["checks"]}
+    assert old in checks["keys"]["why"]
+    assert checks["keys"]["ok"]

@@ -1,0 +1,90 @@
+"""The JSON shapes of keys."""
+
+import json
+
+import pytest
+
+from tokenward.kernel.ids import Dice
+from tokenward.kernel.json_text import JsonObject
+from tokenward.kernel.refusals import Refusal
+from tokenward.kernel.secret import Secret
+from tokenward.keys.caveats import read_caveats
+from tokenward.keys.life import KeyDraft, create, freeze, rotate
+from tokenward.keys.present import show_created, show_key
+from tokenward.keys.records import KeyRecord
+
+NOW = 1_767_322_800_000
+DAY = 86_400_000
+
+
+@pytest.fixture
+def made(dice: Dice, pepper: Secret) -> tuple[KeyRecord, Secret]:
+    caveats = read_caveats(models=["gpt-*"], max_call="0.50", rpm=5)
+    draft = KeyDraft(project="shop", name="ci", caveats=caveats, lifetime_ms=DAY)
+    return create(draft, dice, pepper, NOW)
+
+
+def test_a_created_key_shows_its_text_caps_and_times(made: tuple[KeyRecord, Secret]) -> None:
+    record, key = made
+    caps: list[JsonObject] = [{"subject": f"key:{record.id}", "limit": 5}]
+    assert show_created(record, key, caps) == {
+        "id": record.id,
+        "key": key.reveal(),
+        "account": "default",
+        "project": "shop",
+        "name": "ci",
+        "caps": caps,
+        "created_at": "2026-01-02T03:00:00.000Z",
+        "expires_at": "2026-01-03T03:00:00.000Z",
+    }
+
+
+def test_a_listed_key_shows_its_state_and_caveats(made: tuple[KeyRecord, Secret]) -> None:
+    record, _ = made
+    assert show_key(record, NOW) == {
+        "id": record.id,
+        "state": "live",
+        "account": "default",
+        "project": "shop",
+        "name": "ci",
+        "bind": "none",
+        "caveats": {"models": ["gpt-*"], "max_call_nusd": 500_000_000, "rpm": 5},
+        "created_at": "2026-01-02T03:00:00.000Z",
+        "expires_at": "2026-01-03T03:00:00.000Z",
+        "last_used_at": None,
+        "old_secret_until": None,
+        "frozen_why": "",
+        "revoked_why": "",
+    }
+
+
+def test_the_state_follows_the_clock_and_the_freeze(made: tuple[KeyRecord, Secret]) -> None:
+    record, _ = made
+    stopped = freeze(record, "odd")
+    assert not isinstance(stopped, Refusal)
+    assert show_key(record, NOW + DAY)["state"] == "expired"
+    assert show_key(stopped, NOW)["state"] == "frozen"
+    assert show_key(stopped, NOW)["frozen_why"] == "odd"
+
+
+def test_a_running_grace_is_shown_until_it_ends(
+    made: tuple[KeyRecord, Secret], dice: Dice, pepper: Secret
+) -> None:
+    turned = rotate(made[0], dice, pepper, 1_000, NOW)
+    assert not isinstance(turned, Refusal)
+    assert show_key(turned[0], NOW)["old_secret_until"] == "2026-01-02T03:00:01.000Z"
+    assert show_key(turned[0], NOW + 1_000)["old_secret_until"] is None
+
+
+@pytest.mark.req("K-3")
+def test_the_key_text_appears_at_creation_only_and_the_digest_never(
+    made: tuple[KeyRecord, Secret], dice: Dice, pepper: Secret
+) -> None:
+    record, key = made
+    turned = rotate(record, dice, pepper, 1_000, NOW)
+    assert not isinstance(turned, Refusal)
+    for shown in (show_key(record, NOW), show_key(turned[0], NOW)):
+        text = json.dumps(shown)
+        assert key.reveal()[18:50] not in text
+        assert turned[1].reveal()[18:50] not in text
+        assert record.digest.hex() not in text
