@@ -1,5 +1,6 @@
 """What tests of the ledger share: a clock they move, asks, caps, charges."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ NOON_MS = 1_768_478_400_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+
+Opener = Callable[[], Awaitable[SqliteStore]]
 
 
 @dataclass

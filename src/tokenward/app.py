@@ -31,7 +31,7 @@ from tokenward.pipeline.guard import FlowLimits, Guard
 from tokenward.pipeline.interfaces import Provider
 from tokenward.pipeline.running import RunningCalls
 from tokenward.prices.book import PriceBook
-from tokenward.prices.counting import exact_counter
+from tokenward.prices.counting import exact_counter, no_counter
 from tokenward.prices.overrides import PriceOverride
 from tokenward.providers.anthropic import ANTHROPIC
 from tokenward.providers.gemini import GEMINI
@@ -132,7 +132,7 @@ class House:
                 keys_in_query=settings.server.keys_in_query,
             ),
             fingerprint=lambda text: hmac.new(key, text, hashlib.sha256).hexdigest(),
-            count_tokens=exact_counter(),
+            count_tokens=exact_counter() if settings.ledger.exact_counts else no_counter,
             record=self._record,
         )
 

@@ -1,15 +1,14 @@
 """Every store passes the same suites; another engine joins by standing in `ENGINES`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from ledger_world import MovingClock, open_sqlite
+from ledger_world import MovingClock, Opener, open_sqlite
 from tokenward.store.sqlite import SqliteStore
 
 ENGINES = {"sqlite": open_sqlite}
-Opener = Callable[[], Awaitable[SqliteStore]]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tokenward.settings import Settings, resolve_secret
 PREFIX: Final = "/admin/v1"
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 FIND_WAIT_S: Final = 5.0
-_FIND_PAUSE_S: Final = 0.1
+FIND_PAUSE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def ask_guard(settings: Settings, environ: Mapping[str, str], command: Command) 
                 + (f" at {address.url}" if address else "")
                 + ". If a guard is starting, wait; else see which process it is and end it."
             )
-        time.sleep(_FIND_PAUSE_S)
+        time.sleep(FIND_PAUSE_S)
 
 
 def _token(settings: Settings, environ: Mapping[str, str]) -> Secret:

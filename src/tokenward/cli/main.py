@@ -17,6 +17,7 @@ from tokenward.kernel.errors import Fault
 VERBS: Final = (
     "init",
     "serve",
+    "demo",
     "account",
     "credit",
     "key",

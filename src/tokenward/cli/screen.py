@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tokenward.kernel.money import format_usd
 
-CELL_CHARS_MAX: Final = 60
+CELL_CHARS_MAX: Final = 100
 _GAP: Final = "   "
 
 
@@ -41,9 +41,15 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 
 def facts(values: dict[str, Any]) -> str:
-    """`name value` pairs in one line, amounts as dollars."""
+    """`name value` pairs in one line, amounts as dollars; what is empty is left out."""
     return ", ".join(
-        f"{name.removesuffix('_nusd')} "
-        + (format_usd(value) if name.endswith("_nusd") else f"{value}")
+        f"{name.removesuffix('_nusd')} {_fact(name, value)}"
         for name, value in values.items()
+        if value not in (None, "", [])
     )
+
+
+def _fact(name: str, value: Any) -> str:
+    if name.endswith("_nusd"):
+        return format_usd(value)
+    return " ".join(value) if isinstance(value, list) else str(value)

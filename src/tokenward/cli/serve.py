@@ -1,15 +1,19 @@
 """`tokenward serve`: the guard."""
 
 import os
+import time
 from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
 from tokenward.cli import guard_file
+from tokenward.cli.admin_client import FIND_PAUSE_S, FIND_WAIT_S
 from tokenward.cli.desk import Desk
 from tokenward.cli.guard_file import GuardAddress
 from tokenward.cli.parser import Verbs
+from tokenward.kernel.errors import StoreHeldError
 from tokenward.settings import Settings
 
 
@@ -27,8 +31,6 @@ def add(verbs: Verbs) -> None:
 
 
 def _serve(args: Namespace, desk: Desk) -> None:
-    from tokenward.app import serve
-
     settings = _with_flags(desk.settings(), args)
 
     def tell_ready(host: str, port: int) -> None:
@@ -39,9 +41,26 @@ def _serve(args: Namespace, desk: Desk) -> None:
         desk.out.flush()
 
     try:
-        serve(settings, desk.environ, tell_ready)
+        _serve_when_free(settings, desk, tell_ready)
     finally:
         guard_file.remove(settings.data_dir, os.getpid())
+
+
+def _serve_when_free(
+    settings: Settings, desk: Desk, tell_ready: Callable[[str, int], None]
+) -> None:
+    """A command that is just ending may hold the records; for another guard nobody waits."""
+    from tokenward.app import serve
+
+    give_up_s = time.monotonic() + FIND_WAIT_S
+    while True:
+        try:
+            return serve(settings, desk.environ, tell_ready)
+        except StoreHeldError:
+            is_guard = guard_file.read(settings.data_dir) is not None
+            if is_guard or time.monotonic() > give_up_s:
+                raise
+            time.sleep(FIND_PAUSE_S)
 
 
 def _with_flags(settings: Settings, args: Namespace) -> Settings:

@@ -1,8 +1,9 @@
 """The guard: everything a request needs, wired once by `app.py` and never changed."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.events import Record
@@ -14,6 +15,8 @@ from tokenward.limits.rates import Rates
 from tokenward.pipeline.interfaces import Provider, Upstream
 from tokenward.pipeline.running import RunningCalls
 from tokenward.prices.book import PriceBook
+
+WAITING_MAX: Final = 256
 
 
 class RecordSink(Protocol):
@@ -53,3 +56,5 @@ class Guard:
     fingerprint: Callable[[bytes], str]
     count_tokens: Callable[[str, tuple[str, ...]], int | None]
     record: RecordSink
+    waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WAITING_MAX))
+    """Calls that wait for room under a cap that throttles; more are refused at once."""

@@ -1,16 +1,19 @@
 """Step 4, the money: from what is asked to the most it can cost, and a hold of that."""
 
 from dataclasses import replace
+from typing import Final
 
 from tokenward.kernel.bound import CostBound
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
-from tokenward.ledger.records import HoldAsk
+from tokenward.ledger.records import Hold, HoldAsk, Waitable
 from tokenward.limits.concurrency import Slot
 from tokenward.pipeline.guard import FlowLimits, Guard
 from tokenward.pipeline.stages import Held, Read
 from tokenward.prices.book import ModelPrice
 from tokenward.providers.ask import Ask
+
+NO_MONEY: Final = ("cap:reached", "cap:held", "cap:max_call")
 
 
 async def hold(guard: Guard, read: Read, slot: Slot) -> Held | Refusal:
@@ -22,12 +25,15 @@ async def hold(guard: Guard, read: Read, slot: Slot) -> Held | Refusal:
         unbounded = "a part of it has no price in the price book"
     wish = _wish(guard, read, bound or _free_bound(ask, guard.limits))
     held = await guard.ledger.hold(wish)
-    if isinstance(held, Refusal) and held.code in ("cap:reached", "cap:held", "cap:max_call"):
+    if isinstance(held, Refusal) and held.code in NO_MONEY and bound is not None:
         exact = _counted(guard, ask)
-        if exact is not None and bound is not None:
+        if exact is not None:
             bound = cost_bound(read, exact, guard.limits)
             assert bound is not None, "fewer tokens of the same buckets have a price too"
-            held = await guard.ledger.hold(replace(wish, bound=bound))
+            wish = replace(wish, bound=bound)
+            held = await guard.ledger.hold(wish)
+    if isinstance(held, Waitable):
+        held = await _wait_for_room(guard, wish, held)
     if isinstance(held, Refusal):
         return held
     if unbounded and held.is_capped:
@@ -36,6 +42,25 @@ async def hold(guard: Guard, read: Read, slot: Slot) -> Held | Refusal:
     is_limited = held.is_capped and ask.has_output and ask.output_asked is None
     output_limit = held.output_tokens if is_limited else None
     return Held(read=read, slot=slot, hold=held, output_limit=output_limit)
+
+
+async def _wait_for_room(guard: Guard, wish: HoldAsk, held: Hold | Refusal) -> Hold | Refusal:
+    """Caps that throttle make the call wait, bounded in time and in how many wait, instead of
+    refusing it at once (B-9). What is held in the end is held under the same rules."""
+    if guard.waiting.locked():
+        return held
+    async with guard.waiting:
+        give_up_s = guard.clock.monotonic_s() + guard.limits.throttle_wait_s
+        while isinstance(held, Waitable):
+            wait_s = give_up_s - guard.clock.monotonic_s()
+            if wait_s <= 0:
+                return held
+            now_ms = guard.clock.now_ms()
+            if held.resets_ms is not None:
+                wait_s = min(wait_s, max(0.0, (held.resets_ms - now_ms) / 1000) + 0.001)
+            await guard.ledger.wait_for_room(wait_s)
+            held = await guard.ledger.hold(replace(wish, at_ms=guard.clock.now_ms()))
+    return held
 
 
 def cost_bound(read: Read, most: Usage, limits: FlowLimits) -> CostBound | None:

@@ -101,7 +101,9 @@ class Notes:
         self._record.verdict = "allow"
 
     def refuse(self, refusal: Refusal) -> None:
-        """A "no" at any step."""
+        """A "no" at any step; of an answer that was begun only the fault is noted."""
+        if self.has_started and self._record.status:
+            return
         self._record.refusal = refusal.code
         self._record.status = refusal.status
         self._record.verdict = "refuse"

@@ -100,7 +100,7 @@ class Ledger(_Table, frozen=True, kw_only=True):
 
     hold_ttl_s: Annotated[float, Meta(gt=0, le=604_800)] = 900
     throttle_wait_s: Seconds = 30
-    queue_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_096
+    exact_counts: bool = False
 
 
 class Records(_Table, frozen=True, kw_only=True):

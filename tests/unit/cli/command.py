@@ -1,11 +1,13 @@
 """The command line in this process: what it prints and how it exits."""
 
+import fcntl
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tokenward.cli.main import run
 
@@ -31,6 +33,14 @@ class Done:
         assert self.out == ""
         error: dict[str, str] = json.loads(self.err)["error"]
         return error
+
+
+@contextmanager
+def held(data_dir: Path) -> Iterator[TextIO]:
+    """Another process holds the records: the file whose lock says so."""
+    with (data_dir / "guard.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 class Shell:

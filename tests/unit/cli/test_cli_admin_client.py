@@ -18,7 +18,7 @@ from tokenward.cli import admin_client, guard_file
 from tokenward.cli.admin_client import Command, LostError, in_process, over_http
 from tokenward.cli.guard_file import GuardAddress
 from tokenward.kernel.secret import Secret
-from unit.cli.command import Shell
+from unit.cli.command import Shell, held
 
 TOKEN = Secret("t" * 32, "admin token")
 STATUS = Command(method="GET", path="/status")
@@ -63,14 +63,6 @@ def answering(status: int, text: bytes) -> Iterator[tuple[GuardAddress, type[Gua
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@contextmanager
-def held(data_dir: Path) -> Iterator[None]:
-    """Another process holds the records."""
-    with (data_dir / "guard.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture
@@ -119,10 +111,9 @@ def test_a_holder_that_cannot_be_reached_is_named_in_plain_words(shell: Shell) -
 
 
 def test_a_command_waits_for_one_that_is_just_ending(shell: Shell) -> None:
-    lock = held(shell.folder / "data")
-    lock.__enter__()
-    threading.Timer(0.3, lock.__exit__, (None, None, None)).start()
-    assert shell.json("key", "list") == []
+    with held(shell.folder / "data") as lock:
+        threading.Timer(0.3, fcntl.flock, (lock, fcntl.LOCK_UN)).start()
+        assert shell.json("key", "list") == []
 
 
 def test_a_guard_with_another_token_says_what_to_do(shell: Shell) -> None:

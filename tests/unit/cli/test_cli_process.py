@@ -1,5 +1,6 @@
 """The command as a process of its own: start, signals, pipes, and a guard that runs beside it."""
 
+import fcntl
 import json
 import os
 import select
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +16,10 @@ from pathlib import Path
 import pytest
 
 from tokenward.cli import guard_file
-from unit.cli.command import Shell
+from unit.cli.command import Shell, held
 
 WAIT_S = 30
 HEAVY = ("uvicorn", "uvloop", "genai_prices", "sqlite3", "aiohttp", "prometheus_client")
-    "uvicorn",
-    "uvloop",
-    "genai_prices",
-    "sqlite3",
-    "aiohttp",
-    "pyreqwest",
-    "prometheus_client",
-)
 
 
 def _command(shell: Shell, *words: str) -> "subprocess.Popen[str]":
@@ -139,6 +133,13 @@ def test_a_second_guard_on_the_same_folder_does_not_start(shell: Shell) -> None:
         address = guard_file.read(shell.folder / "data")
         assert address is not None
         assert address.pid == running.pid
+
+
+def test_a_guard_waits_for_a_command_that_is_just_ending(shell: Shell) -> None:
+    with held(shell.folder / "data") as lock:
+        threading.Timer(1.0, fcntl.flock, (lock, fcntl.LOCK_UN)).start()
+        with guard(shell) as running:
+            assert running.poll() is None
 
 
 def test_a_taken_port_is_said_plainly(shell: Shell) -> None:

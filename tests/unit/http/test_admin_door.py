@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,8 @@ from tokenward.http.admin.reading import BODY_BYTES_MAX
 from tokenward.http.admin.route import PREFIX, Route
 from tokenward.http.admin.routes import ROUTES
 from tokenward.kernel.secret import Secret
-from unit.http.admin_world import TOKEN, World
+from tokenward.store.sqlite import SqliteStore
+from unit.http.admin_world import TOKEN, MovingClock, World
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 STRANGE_PATHS = (
@@ -178,8 +180,11 @@ async def test_every_answer_carries_an_id_and_is_never_cached(world: World) -> N
     assert refused.error["request_id"].startswith("req_")
 
 
-async def test_a_store_that_cannot_be_read_is_503_in_plain_words(world: World) -> None:
-    await world.store.close()
+async def test_a_store_that_cannot_be_read_is_503_in_plain_words(tmp_path: Path) -> None:
+    clock = MovingClock()
+    store = await SqliteStore.open(tmp_path, clock=clock)
+    world = World(store, clock)
+    await store.close()
     answer = await world.ask("GET", "/keys")
     assert answer.status == 503
     assert answer.error["code"] == "store:unavailable"

@@ -218,7 +218,6 @@ def test_what_comes_later_is_refused_plainly(file: Path, text: str, part: str) -
         ("[alerts]\nthresholds = [0]", "alerts.thresholds[0]: expected float > 0.0"),
         ("[alerts]\nthresholds = [1.01]", "alerts.thresholds[0]: expected float <= 1.0"),
         ("[records]\nkeep_days = 0", "records.keep_days: expected int >= 1"),
-        ("[ledger]\nqueue_max = 0", "ledger.queue_max: expected int >= 1"),
         ("[[provider]]\nname = 'a'", "provider[0]: missing the setting dialect"),
         (PROVIDER.replace('"openai"\nbase', '"cohere"\nbase'), "provider[0].dialect: must be one"),
         (PROVIDER.replace('["gpt-*"]', "[]"), "provider[0].models: expected list of length >= 1"),

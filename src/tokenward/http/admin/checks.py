@@ -45,7 +45,7 @@ async def check_ledger(office: Office, *, audit: bool) -> Check:
     """With `audit`, proves chain, holds and balances from the entries alone (L6, L7)."""
     if not audit:
         accounts = len(await office.books.accounts())
-        why = f"it can be read, {accounts} accounts; prove it with --audit"
+        why = f"it can be read, accounts: {accounts}; prove it with --audit"
         return Check(name="ledger", ok=True, why=why)
     findings = await office.books.audit()
     if not findings:

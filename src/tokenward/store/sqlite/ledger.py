@@ -10,7 +10,7 @@ from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import COUNTS
 from tokenward.ledger.chain import Entry
 from tokenward.ledger.granting import CALL_MAX, Denial, decide
-from tokenward.ledger.records import Cap, CapStatus, Charge, Hold, HoldAsk, Settlement
+from tokenward.ledger.records import Cap, CapStatus, Charge, Hold, HoldAsk, Settlement, Unit
 from tokenward.ledger.recount import counted
 from tokenward.ledger.repeats import REPEAT_WINDOW_MS, refuse_repeat
 from tokenward.store.sqlite.alarms import Alarms
@@ -264,14 +264,17 @@ class SqliteLedger:
     def _overrun(
         self, hold: Entry, legs: tuple[Counter, ...], over: tuple[int, int], at_ms: int
     ) -> None:
-        """L2: billed above the bound. It is posted like any cost, and somebody hears of it."""
+        """L2: billed above the bound. It is posted like any cost, and somebody hears of it unless
+        nothing bounded the call."""
         entry = hold._replace(
             seq=self._journal.next_seq(),
             ts=at_ms, kind="overrun", nusd=over[0], tokens=over[1], calls=0, detail="{}",
         )  # fmt: skip
         self._journal.write(entry)
         self._post(entry, legs)
-        self._alarms.overran(hold, over, at_ms)
+        units = {counter.unit for counter in legs}
+        if (over[0] and (hold.nusd or Unit.NUSD in units)) or (over[1] and Unit.TOKENS in units):
+            self._alarms.overran(hold, over, at_ms)
 
     def _post(self, entry: Entry, legs: tuple[Counter, ...]) -> None:
         """Spend on every counter of the hold's own windows (Z-2)."""

@@ -1,0 +1,64 @@
+"""Thresholds reach the operator's webhook while the guard runs."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import openai
+
+from guard import provider_settings, running_guard
+from standin import StandinProcess
+
+GOT: list[dict[str, object]] = []
+ARRIVED = threading.Event()
+
+
+class Hook(BaseHTTPRequestHandler):
+    """A webhook that fails once and then takes what it is told."""
+
+    fails = 1
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if Hook.fails:
+            Hook.fails -= 1
+            self.send_response(503)
+        else:
+            GOT.append(json.loads(body))
+            self.send_response(204)
+            if GOT[-1]["kind"] == "cap:threshold":
+                ARRIVED.set()
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def test_a_cap_that_fills_is_told_to_the_webhook_also_when_it_failed_at_first(
+    standin: StandinProcess, tmp_path: Path
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    hook = f'\n[alerts]\nwebhook = "http://127.0.0.1:{server.server_port}/hook"\n'
+    settings = provider_settings(standin.base_url) + hook
+    try:
+        with running_guard(tmp_path, settings, {"PROVIDER_KEY": standin.credential}) as guard:
+            _, key = guard.key("--cap", "0.001/day")
+            with openai.OpenAI(api_key=key, base_url=f"{guard.base_url}/v1") as client:
+                client.chat.completions.create(
+                    model="gpt-5-mini",
+                    max_completion_tokens=450,
+                    service_tier="default",
+                    messages=[{"role": "user", "content": "[[standin output_tokens=400]]"}],
+                )
+            assert ARRIVED.wait(20), GOT
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+    told = [event for event in GOT if event["kind"] == "cap:threshold"]
+    assert all(str(event["subject"]).startswith("key:") for event in told)
+    assert key not in json.dumps(GOT)

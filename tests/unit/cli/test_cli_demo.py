@@ -1,0 +1,27 @@
+"""`make demo` shows what it says: the theft ends at the cap, and the bill agrees."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.req("B-1")
+def test_the_demonstration_stops_the_theft_at_the_cap_and_the_bill_agrees() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tokenward", "--json", "demo", "--seconds", "2", "--headless"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    guarded, bare = shown["guarded"], shown["unguarded"]
+    assert 0 < guarded["bill_nusd"] <= guarded["ledger_nusd"] <= guarded["cap_nusd"]
+    assert guarded["held_nusd"] == 0
+    assert guarded["stopped_after_s"] is not None
+    assert bare["bill_nusd"] > guarded["cap_nusd"]
+    assert shown["audit_ok"]
