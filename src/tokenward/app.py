@@ -42,6 +42,7 @@ from tokenward.store.sqlite import SqliteStore
 DIALECTS: Final = (OPENAI, ANTHROPIC, GEMINI)
 SWEEP_EVERY_S: Final = 5.0
 BODY_TIMEOUT_S: Final = 60.0
+STRANGER_RECORDS_A_MINUTE: Final = 1_000
 PEPPER: Final = "file:pepper"
 
 
@@ -63,6 +64,27 @@ class RealDice:
     def below(self, limit: int) -> int:
         """A uniform integer in [0, limit)."""
         return secrets.randbelow(limit)
+
+
+class StrangerRecords:
+    """Whoever has no key must not fill the disk with records of its refusals: so many a minute
+    are written, the rest only counted."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._written = 0
+        self.dropped = 0
+
+    def may_write(self, at_ms: int) -> bool:
+        """Whether there is room for one more in this minute."""
+        minute = at_ms // 60_000
+        if minute != self._minute:
+            self._minute, self._written = minute, 0
+        if self._written >= STRANGER_RECORDS_A_MINUTE:
+            self.dropped += 1
+            return False
+        self._written += 1
+        return True
 
 
 def price_book(settings: Settings) -> PriceBook:
@@ -108,7 +130,17 @@ class House:
         }
         self._alerts_out = HttpUpstream(head_timeout_s=10.0, max_connections=4)
         self._tasks: list[asyncio.Task[None]] = []
+        self._strangers = StrangerRecords()
         self.guard = self._wire_guard(environ)
+        watch = self.metrics.watch
+        watch("running_calls", "Calls under way now.", self.running.count)
+        watch("waiting_writes", "Writes that wait for the disk.", lambda: store.database.waiting)
+        watch("records_dropped", "Records lost to a full queue.", lambda: store.records.dropped)
+        watch(
+            "stranger_records_dropped",
+            "Refusals of unknown callers that were counted but not written.",
+            lambda: self._strangers.dropped,
+        )
 
     def _wire_guard(self, environ: Mapping[str, str]) -> Guard:
         settings, book = self.settings, price_book(self.settings)
@@ -137,10 +169,12 @@ class House:
         )
 
     def _record(self, record: Record) -> None:
-        self.store.records.write_record(record)
         self.metrics.observe(record)
         if record.key:
             self.store.keys.used(record.key, record.ts)
+        elif not self._strangers.may_write(record.ts):
+            return
+        self.store.records.write_record(record)
 
     def office(self) -> Office:
         """What admin commands work with."""

@@ -34,7 +34,7 @@ def tamper(store: SqliteStore, statement: str) -> None:
 
 
 CRIMES = {
-    "an amount": ("UPDATE entries SET nusd = 1 WHERE seq = 11", {"chain", "counters", "owners"}),
+    "an amount": ("UPDATE entries SET nusd = 1 WHERE seq = 11", {"chain", "counters"}),
     "a model": ("UPDATE entries SET model = 'x' WHERE seq = 11", {"chain", "holds"}),
     "a time": ("UPDATE entries SET ts = 0 WHERE seq = 11", {"chain"}),
     "a reason": ("UPDATE entries SET detail = '{}' WHERE kind = 'void'", {"chain"}),
@@ -61,7 +61,7 @@ CRIMES = {
     "a key's project": ("UPDATE keys SET project = 'p9' WHERE id = 'k2'", {"owners"}),
     "a key's state": ("UPDATE keys SET state = 'frozen' WHERE id = 'k2'", {"owners"}),
     "a key from nowhere": (
-        "INSERT INTO keys VALUES ('k3', x'00', 'a1', 'p1', '', 'live', '{}', 0, 0, 0, '', '', '[]')",
+        "INSERT INTO keys VALUES ('k3', x'00', 'a1', 'p1', '', 'live', '{}', 0, 0, 0, '', '', '')",
         {"owners"},
     ),
 }  # fmt: skip

@@ -100,6 +100,7 @@ async def test_a_late_overrun_lands_in_the_window_of_its_hold(
 async def test_a_cap_in_a_zone_thirteen_hours_ahead_rolls_at_its_own_midnight(
     store: SqliteStore, clock: MovingClock
 ) -> None:
+    clock.at_ms = at("2026-01-15T12:00:00+13:00")
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=10, zone="Pacific/Tongatapu"))
     for moment, is_fresh in (
         ("2026-01-15T23:59:59+13:00", True),

@@ -3,6 +3,8 @@
 from argparse import Namespace
 from typing import Any
 
+import msgspec
+
 from tokenward.cli.desk import Desk
 from tokenward.cli.parser import UsageError, Verbs
 from tokenward.cli.screen import moment, table
@@ -16,6 +18,9 @@ def add(verbs: Verbs) -> None:
     records.add_argument("--key", metavar="ID", default="", help="only of this key")
     records.add_argument("--since", metavar="T", default="24h", help="default 24h")
     records.add_argument("--limit", metavar="N", type=int, default=50, help="default 50")
+    records.add_argument(
+        "--otel", action="store_true", help="as JSON under OpenTelemetry's GenAI names"
+    )
     records.set_defaults(run=_records)
 
 
@@ -25,7 +30,14 @@ def _records(args: Namespace, desk: Desk) -> None:
     except ValueError as error:
         raise UsageError(f"{error}") from None
     query = {"key": key_id, "since": args.since, "limit": args.limit}
-    desk.tell(desk.ask("GET", "/records", query=query), _screen)
+    if args.otel:
+        query["otel"] = True
+    screen = _lines if args.otel else _screen
+    desk.tell(desk.ask("GET", "/records", query=query), screen)
+
+
+def _lines(spans: list[dict[str, Any]]) -> str:
+    return "\n".join(msgspec.json.encode(span).decode() for span in spans)
 
 
 def _screen(records: list[dict[str, Any]]) -> str:

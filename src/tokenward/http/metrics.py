@@ -4,6 +4,8 @@ Labels are bounded: a model becomes a label only once a provider has answered fo
 the first `MODELS_MAX` of them; whoever sends random names makes no new series.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -88,15 +90,11 @@ class Metrics:
             ),
             registry=self.registry,
         )
-        self.running = Gauge(
-            "tokenward_running_calls", "Calls under way now.", registry=self.registry
-        )
-        self.open_holds = Gauge(
-            "tokenward_open_holds", "Holds not ended yet.", registry=self.registry
-        )
-        self.dropped = Counter(
-            "tokenward_records_dropped", "Records not kept.", registry=self.registry
-        )
+        self._add_gauge = partial(Gauge, registry=self.registry)
+
+    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """A gauge that is read when somebody looks."""
+        self._add_gauge(f"tokenward_{name}", what).set_function(value)
 
     def observe(self, record: Record) -> None:
         """Count one request."""

@@ -6,6 +6,7 @@ from tokenward.http.admin.office import Office
 from tokenward.http.admin.route import Ask, Nothing
 from tokenward.http.admin.shapes import CapShape, ReconciledShape, RemovedShape
 from tokenward.http.admin.targets import subject_named
+from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.ids import base62_text
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.refusals import Refusal
@@ -60,8 +61,10 @@ async def set_cap(office: Office, ask: NewCap) -> CapShape | Refusal:
             "tokenward key list, tokenward account list; or first: tokenward account create NAME",
         )
     kept = await office.ledger.set_cap(cap)
-    statuses = await office.ledger.caps(office.clock.now_ms(), kept.subject)
-    return cast(CapShape, next(show_cap(one) for one in statuses if one.cap.id == kept.id))
+    for status in await office.ledger.caps(office.clock.now_ms(), kept.subject):
+        if status.cap.id == kept.id:
+            return cast(CapShape, show_cap(status))
+    raise StoreBusyError(f"the caps of {kept.subject} are being changed by others; try again")
 
 
 async def remove(office: Office, ask: OneCap) -> RemovedShape:

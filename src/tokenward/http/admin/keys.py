@@ -31,6 +31,13 @@ REVOKED: Final = Refusal(
     "This key was revoked while the answer ran, so the rest is withheld. What was used is charged.",
     public_code="key:invalid",
 )
+ROTATED: Final = Refusal(
+    "key:rotated",
+    401,
+    "This key got a new secret while the answer ran, so the rest is withheld. What was used is "
+    "charged. Call again with the new key.",
+    public_code="key:invalid",
+)
 
 
 class NewKey(Ask):
@@ -141,6 +148,8 @@ async def rotate(office: Office, ask: RotateKey) -> CreatedShape | Refusal:
     done = await _step(office, ask.id, turn, "rotated", f"grace {ask.grace}")
     if isinstance(done, Refusal):
         return done
+    if grace_ms == 0:  # what runs may run on the secret that leaked
+        office.running.cut_key(done.id, ROTATED)
     shown = await caps_of(office, f"key:{done.id}")
     return cast(CreatedShape, show_created(done, drawn[-1], shown))
 

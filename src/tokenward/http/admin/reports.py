@@ -12,6 +12,7 @@ from tokenward.http.admin.route import Ask, Nothing
 from tokenward.http.admin.shapes import DoctorShape, EventShape, StatusShape, UsageShape
 from tokenward.http.admin.targets import key_named
 from tokenward.http.admin.times import parse_moment_ms
+from tokenward.kernel.conventions import gen_ai_attributes
 from tokenward.kernel.moments import rfc3339
 from tokenward.ledger.present import show_usage
 
@@ -43,6 +44,7 @@ class Recent(Ask):
     key: str = ""
     since: str = "24h"
     limit: int = 100
+    otel: bool = False
 
 
 class Look(Ask):
@@ -78,10 +80,16 @@ async def events(office: Office, ask: After) -> list[EventShape]:
 
 
 async def records(office: Office, ask: Recent) -> list[dict[str, Any]]:
-    """One record a request; never prompts or answers."""
+    """One record a request; never prompts or answers. With `otel`, under the names of
+    OpenTelemetry's GenAI conventions."""
     since_ms = parse_moment_ms(ask.since, office.clock.now_ms())
     key_id = key_named(ask.key) if ask.key else ""
     found = await office.records.recent(key_id, since_ms, _limit(ask.limit))
+    if ask.otel:
+        return [
+            {"time": rfc3339(record.ts), "attributes": gen_ai_attributes(record)}
+            for record in found
+        ]
     return [{**msgspec.to_builtins(record), "ts": rfc3339(record.ts)} for record in found]
 
 
