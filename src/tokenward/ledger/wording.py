@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tokenward.kernel.money import NUSD_MAX, format_usd
+from tokenward.kernel.money import NUSD_MAX, NUSD_PER_USD, format_usd
 from tokenward.ledger.cap_text import format_amount, format_cap, show_subject
-from tokenward.ledger.records import Cap, Standing, Window
+from tokenward.ledger.records import Cap, Standing, Unit, Window
 from tokenward.ledger.windows import show_wall
 
 CREDIT_ID: Final = "credit:"
@@ -72,7 +72,8 @@ def _way_out(standing: Standing) -> str:
     cap = standing.cap
     if cap.id.startswith(CREDIT_ID):
         return f"Add more: tokenward credit add {cap.subject.partition(':')[2]} 50.00"
-    more = min(NUSD_MAX, max(cap.limit + cap.limit // 4, 1))
+    least = NUSD_PER_USD // 100 if cap.unit is Unit.NUSD else 1
+    more = min(NUSD_MAX, cap.limit + max(cap.limit // 4, least))
     narrowed = f" --model '{cap.model}'" if cap.model else ""
     command = f"tokenward cap set {cap.subject} {format_cap(more, cap.unit, cap.window)}{narrowed}"
     if standing.resets_ms is None:

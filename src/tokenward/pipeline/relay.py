@@ -36,6 +36,7 @@ KEPT_INSIDE: Final = frozenset(
         b"openai-organization",
         b"openai-project",
         b"alt-svc",  # would invite the caller to go round the guard
+        b"location",  # so would this, and SDKs follow it with the key in `x-api-key`
         b"strict-transport-security",
         b"x-request-id",  # ours; the provider's is passed as x-provider-request-id
     )

@@ -42,7 +42,7 @@ def what_is_open(body: JsonObject) -> str:
     """What makes the input unknowable from the body, in plain words; "" if nothing does."""
     for block in _blocks(body):
         kind = block.get("type")
-        if kind not in _KNOWN_BLOCKS:
+        if not isinstance(kind, str) or kind not in _KNOWN_BLOCKS:
             return f"content of the type {str(kind)[:60]!r}"
     for item in objects_within(body):
         source = item.get("source")

@@ -45,7 +45,9 @@ _TOLD: Final = "SELECT start_ms, spent, told FROM counters WHERE cap = ? AND tol
 _TELL: Final = "UPDATE counters SET told = ? WHERE cap = ? AND start_ms = ?"
 _UNCOUNT: Final = "DELETE FROM counters WHERE cap = ?"
 _DELETE: Final = "DELETE FROM caps WHERE id = ?"
-_OLD: Final = "SELECT DISTINCT cap FROM counters WHERE resets_ms <= ? LIMIT ?"
+_OLD: Final = (
+    "SELECT DISTINCT cap FROM counters INDEXED BY counters_age WHERE resets_ms <= ? LIMIT ?"
+)
 _FORGET: Final = "DELETE FROM counters WHERE cap = ? AND start_ms < ?"
 _ADVANCE: Final = "UPDATE caps SET since_ms = ? WHERE id = ?"
 _CREDIT: Final = "SELECT credit_nusd FROM accounts WHERE name = ?"

@@ -14,8 +14,12 @@ ENTRY_ROWS: Final = (
     "input_tokens, output_tokens, cached_tokens, estimate, detail, hash FROM entries "
 )
 """An `Entry` and, last, the hash it carries."""
-_OPEN: Final = ENTRY_ROWS + "JOIN holds ON id = seq ORDER BY seq"
-_EXPIRIES: Final = "SELECT id, expires_ms FROM holds"
+_OPEN: Final = (
+    "SELECT seq, ts, kind, hold, at_ms, account, project, key, model, nusd, tokens, calls, "
+    "input_tokens, output_tokens, cached_tokens, estimate, detail, expires_ms "
+    "FROM holds CROSS JOIN entries ON seq = id ORDER BY id"
+)
+"""CROSS JOIN makes SQLite start from the few open holds, not from all entries."""
 _INSERT: Final = "INSERT INTO holds (id, expires_ms) VALUES (?, ?)"
 _DELETE: Final = "DELETE FROM holds WHERE id = ?"
 
@@ -98,9 +102,6 @@ class OpenHolds:
     def _all(self) -> dict[int, OpenHold]:
         if self._open is None:
             rows = self._connection.execute(_OPEN).fetchall()
-            expiries = dict(self._connection.execute(_EXPIRIES))
             # Version -1: the counters are looked up when the hold ends.
-            self._open = {
-                row[0]: OpenHold(Entry(*row[:-1]), expiries[row[0]], (), -1) for row in rows
-            }
+            self._open = {row[0]: OpenHold(Entry(*row[:-1]), row[-1], (), -1) for row in rows}
         return self._open

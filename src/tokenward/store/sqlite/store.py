@@ -84,7 +84,10 @@ class SqliteStore:
         return "the disk does not keep up with the writes" if self.database.is_slow else ""
 
     async def close(self) -> None:
-        """Write what waits, close the file and let another process have it."""
+        """Write what waits, close the file and let another process have it. Once is enough; a
+        second time does nothing."""
+        if self.database.is_closed:
+            return
         await self.database.close()
         self._reader.close()
         self._lock.release()

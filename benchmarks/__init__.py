@@ -1,0 +1,1 @@
+"""Measurements, one file a question. Read README.md before quoting a number."""

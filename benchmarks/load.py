@@ -1,0 +1,184 @@
+"""Callers that cost little: raw HTTP/1.1 over kept connections, one request at a time on each.
+
+`Line` is one blocking connection, for latency without an event loop of our own in it. `Pool` is
+many at once, for load. Both count an answer only when it is whole and has status 200.
+"""
+
+import asyncio
+import json
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+READ_BYTES: Final = 256 * 1024
+_OK: Final = b"HTTP/1.1 200 "
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def request_bytes(base_url: str, key: str, *, text: str = "hi", stream: bool = False) -> bytes:
+    """A chat completion as OpenAI's SDK would ask for it; no output limit where nothing is said."""
+    body: dict[str, object] = {
+        "model": "gpt-5-mini",
+        "messages": [{"role": "user", "content": text}],
+        "max_completion_tokens": 100,
+    }
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    data = json.dumps(body, separators=(",", ":")).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {urlsplit(base_url).netloc}\r\n"
+        f"authorization: Bearer {key}\r\naccept: application/json\r\n"
+        "accept-encoding: gzip, deflate\r\ncontent-type: application/json\r\n"
+        "user-agent: OpenAI/Python 2.8.0\r\nx-stainless-lang: python\r\n"
+        "x-stainless-package-version: 2.8.0\r\nx-stainless-os: Linux\r\n"
+        "x-stainless-arch: x64\r\nx-stainless-runtime: CPython\r\n"
+        "x-stainless-runtime-version: 3.11.2\r\nx-stainless-async: async:asyncio\r\n"
+        f"x-stainless-retry-count: 0\r\ncontent-length: {len(data)}\r\n\r\n"
+    )
+    return head.encode("ascii") + data
+
+
+def is_whole(answer: bytes | bytearray) -> bool:
+    """Has the answer come to its framed end? AssertionError unless its status is 200."""
+    head_end = answer.find(b"\r\n\r\n")
+    if head_end < 0:
+        return False
+    assert answer.startswith(_OK), bytes(answer[:600])
+    head = bytes(answer[:head_end]).lower()
+    _, is_sized, rest = head.partition(b"\r\ncontent-length:")
+    if is_sized:
+        return len(answer) >= head_end + 4 + int(rest.partition(b"\r\n")[0])
+    return answer.endswith(_LAST_CHUNK)
+
+
+class Line:
+    """One blocking connection."""
+
+    def __init__(self, base_url: str, request: bytes) -> None:
+        at = urlsplit(base_url)
+        self._request = request
+        self._socket = socket.create_connection((at.hostname, at.port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def call_s(self) -> float:
+        """Seconds from the first byte out to the last byte in."""
+        return self.arrivals_s()[-1]
+
+    def arrivals_s(self) -> list[float]:
+        """Seconds from the first byte out to each piece of the answer."""
+        answer, arrivals = bytearray(), []
+        began_s = time.perf_counter()
+        self._socket.sendall(self._request)
+        while not is_whole(answer):
+            piece = self._socket.recv(READ_BYTES)
+            assert piece, f"cut: {bytes(answer[:600])!r}"
+            arrivals.append(time.perf_counter() - began_s)
+            answer += piece
+        return arrivals
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+class _Caller(asyncio.Protocol):
+    """One connection of a pool."""
+
+    def __init__(self, on_answer: Callable[["_Caller", list[float]], None]) -> None:
+        self._on_answer = on_answer
+        self._answer = bytearray()
+        self._arrivals: list[float] = []
+        self.due_s = 0.0
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._arrivals.append(time.perf_counter() - self.due_s)
+        self._answer += data
+        if is_whole(self._answer):
+            arrivals, self._arrivals = self._arrivals, []
+            self._answer.clear()
+            self._on_answer(self, arrivals)
+
+
+class Pool:
+    """Many connections to one server, all sending the same request."""
+
+    def __init__(self, base_url: str, request: bytes) -> None:
+        self._at = urlsplit(base_url)
+        self._request = request
+        self._idle: deque[_Caller] = deque()
+        self._due: deque[float] = deque()
+        self._left = self._unanswered = 0
+        self._is_done = asyncio.Event()
+        self.arrivals_s: list[list[float]] = []
+        """Of each answer, seconds from when its call was due to each of its pieces."""
+
+    async def open(self, connections: int) -> None:
+        """Connect."""
+        loop = asyncio.get_running_loop()
+        for _ in range(connections):
+            _, caller = await loop.create_connection(
+                lambda: _Caller(self._answered), self._at.hostname, self._at.port
+            )
+            self._idle.append(caller)
+
+    async def saturate(self, calls: int) -> float:
+        """Every connection calls again as soon as it has its answer; seconds it took."""
+        self._begin(calls)
+        began_s = time.perf_counter()
+        self._left = calls - len(self._idle)
+        assert self._left >= 0, "fewer calls than connections"
+        while self._idle:
+            self._send(self._idle.popleft(), time.perf_counter())
+        await self._is_done.wait()
+        return time.perf_counter() - began_s
+
+    async def pace(self, calls_a_s: float, calls: int) -> float:
+        """Calls at a fixed rate whatever the answers do (open loop); seconds it took. A call that
+        finds no connection free waits, and its wait counts."""
+        self._begin(calls)
+        self._left = 0
+        began_s = time.perf_counter()
+        for number in range(calls):
+            due_s = began_s + number / calls_a_s
+            while (wait_s := due_s - time.perf_counter()) > 0:
+                await asyncio.sleep(wait_s if wait_s > 0.002 else 0)
+            if self._idle:
+                self._send(self._idle.popleft(), time.perf_counter())
+            else:
+                self._due.append(due_s)
+        await self._is_done.wait()
+        return time.perf_counter() - began_s
+
+    def close(self) -> None:
+        """Hang up."""
+        for caller in self._idle:
+            caller.transport.close()
+
+    def _begin(self, calls: int) -> None:
+        self._unanswered = calls
+        self.arrivals_s = []
+        self._is_done.clear()
+
+    def _send(self, caller: _Caller, due_s: float) -> None:
+        caller.due_s = due_s
+        caller.transport.write(self._request)
+
+    def _answered(self, caller: _Caller, arrivals: list[float]) -> None:
+        self.arrivals_s.append(arrivals)
+        self._unanswered -= 1
+        if self._due:
+            self._send(caller, self._due.popleft())
+        elif self._left:
+            self._left -= 1
+            self._send(caller, time.perf_counter())
+        else:
+            self._idle.append(caller)
+        if not self._unanswered:
+            self._is_done.set()

@@ -1,0 +1,238 @@
+"""Two hundred callers at once against a cap, with everything that goes wrong on the way."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from books import billed, booked, underpaid
+from caller import Caller, Shape, Told, admin, calling, chat, claude
+from guard import GuardProcess
+from standin import StandinProcess
+
+CALLERS = 200
+CAP_NUSD = 1_000_000_000
+FAULTS = (
+    "usage=none",
+    "usage=none; reasoning=200",
+    "fail=reset@0",
+    "fail=reset@2",
+    "fail=error@2",
+    "fail=close@2",
+    "fail=garbage@2",
+    "status=500",
+    "status=429",
+    "status=529",
+)
+
+
+class Storm:
+    """Callers that go on calling until they hear that a cap is reached."""
+
+    def __init__(self, guard: GuardProcess, standin: StandinProcess, name: str) -> None:
+        self.guard = guard
+        self.standin = standin
+        self.name = name
+        self.refusals: Counter[str] = Counter()
+        self.reached: set[str] = set()
+        self.faults: Counter[str] = Counter()
+        self.hangups = 0
+        self._calls = 0
+        self._dice = random.Random(name)
+
+    async def rage(
+        self, keys: list[str], shape: Shape, *, breaks: bool = True, limit_s: float = 60
+    ) -> None:
+        """Until every caller has heard `cap:reached`; the keys are shared out among them.
+        With `breaks` nearly every second call is hung up or broken by the provider."""
+        async with calling(self.guard.base_url) as caller, asyncio.timeout(limit_s):
+            callers = (
+                self._insist(caller, keys[i % len(keys)], shape, breaks) for i in range(CALLERS)
+            )
+            await asyncio.gather(*callers)
+
+    async def _insist(self, caller: Caller, key: str, shape: Shape, breaks: bool) -> None:
+        while True:
+            told = await self._call(caller, key, shape, breaks)
+            if told.code.startswith("cap:"):
+                self.refusals[told.code] += 1
+                if told.code == "cap:reached":
+                    self.reached.add(told.error["subject"])
+                    return
+                assert told.code == "cap:held"
+                await asyncio.sleep(0.02 + 0.1 * self._dice.random())
+
+    async def _call(self, caller: Caller, key: str, shape: Shape, breaks: bool) -> Told:
+        self._calls += 1
+        name, dice = f"{self.name}-{self._calls}", self._dice
+        fault = dice.choice(FAULTS) if breaks and dice.random() < 0.3 else ""
+        leave_at = dice.randrange(1, 6) if breaks and dice.random() < 0.3 else None
+        tokens = dice.randrange(200, 800)
+        told = await caller.call(
+            key,
+            shape,
+            f"chunks=5; gap_ms=4; output_tokens={tokens}; tag={name}; {fault}",
+            leave_at=leave_at,
+            headers={"x-request-id": name},
+        )
+        if not told.code.startswith("cap:"):
+            assert told.code in ("", "provider:no_answer") or told.status in (429, 500, 529), told
+            self.faults[fault] += 1
+            self.hangups += told.left
+        return told
+
+    def prove(self, *subjects: str) -> int:
+        """After the storm: no hold is open; the provider bills no more than the caps, and for no
+        call more than the ledger says; the audit is clean. What was spent, in nano-dollars."""
+        caps = {cap["subject"]: cap for cap in self.guard.wait_until_settled()}
+        ledger = {
+            name: each
+            for name, each in booked(self.guard.folder / "data").items()
+            if name.startswith(f"{self.name}-")
+        }
+        assert {each.end for each in ledger.values()} <= {"settle", "void"}
+        assert sum(each.overrun_nusd for each in ledger.values()) == 0
+        settled = {name for name, each in ledger.items() if each.end == "settle"}
+        self.standin.bill_when(lambda bill: settled <= {line["tag"] for line in bill["lines"]})
+        bill = billed(
+            line for line in self.standin.bill()["lines"] if line["tag"].startswith(self.name + "-")
+        )
+        assert set(bill) == settled, "what was voided was never billed"
+        assert underpaid(bill, ledger) == {}
+        spent = sum(each.cost_nusd for each in ledger.values())
+        for subject in subjects:
+            cap = caps[subject]
+            assert sum(bill.values()) <= cap["spent"] == spent <= cap["limit"], cap
+        assert self.guard.cli("doctor", "--audit")["ok"]
+        return spent
+
+
+@pytest.mark.req("B-1", "M-4", "M-5", "M-11", "F-1")
+async def test_two_hundred_streams_that_break_and_hang_up_never_pass_a_cap(
+    guard: GuardProcess, standin: StandinProcess
+) -> None:
+    key_id, key = guard.key("--cap", "1.00/day")
+    storm = Storm(guard, standin, "one-key")
+    await storm.rage([key], claude())
+    assert storm.prove(f"key:{key_id}") > 0.9 * CAP_NUSD, "the cap was really reached"
+    assert storm.refusals["cap:reached"] == CALLERS
+    assert storm.refusals["cap:held"] > 0
+    assert storm.hangups > 5, storm.hangups
+    assert len(storm.faults) > 5, storm.faults
+
+
+@pytest.mark.req("B-1", "B-3")
+async def test_two_hundred_documents_at_first_sight_of_a_fresh_key_never_pass_its_cap(
+    guard: GuardProcess, standin: StandinProcess
+) -> None:
+    key_id, key = guard.key("--cap", "1.00/day")
+    storm = Storm(guard, standin, "documents")
+    await storm.rage([key], claude(stream=False))
+    assert storm.prove(f"key:{key_id}") > 0.9 * CAP_NUSD
+
+
+@pytest.mark.req("B-1", "B-2")
+async def test_fifty_keys_of_one_account_never_pass_its_cap(
+    guard: GuardProcess, standin: StandinProcess
+) -> None:
+    await admin(guard, "POST", "/accounts", name="crowd")
+    guard.cli("cap", "set", "account:crowd", "1.00/day")
+    keys = [await _made(guard, account="crowd", project=f"crowd{i % 5}") for i in range(50)]
+    storm = Storm(guard, standin, "fifty-keys")
+    await storm.rage([made["key"] for made in keys], claude())
+    assert storm.prove("account:crowd") > 0.9 * CAP_NUSD
+    assert storm.reached == {"account:crowd"}
+
+
+@pytest.mark.req("B-2", "B-1", "F-2")
+@pytest.mark.parametrize("tightest", ["key", "project", "account"])
+async def test_of_three_caps_over_one_call_each_alone_can_block(
+    guard: GuardProcess, standin: StandinProcess, tightest: str
+) -> None:
+    name = f"tight-{tightest}"
+    await admin(guard, "POST", "/accounts", name=name)
+    made = await _made(guard, account=name, project=name)
+    subjects = {
+        "key": f"key:{made['id']}",
+        "project": f"project:{name}",
+        "account": f"account:{name}",
+    }
+    for kind, subject in subjects.items():
+        guard.cli("cap", "set", subject, "0.30/day" if kind == tightest else "50.00/day")
+    storm = Storm(guard, standin, name)
+    await storm.rage([made["key"]], claude())
+    assert storm.prove(*subjects.values()) > 0.8 * 300_000_000
+    assert storm.reached == {subjects[tightest]}
+
+
+@pytest.mark.req("B-1", "B-3")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_exactly_as_many_calls_run_at_once_as_the_cap_pays_for(
+    guard: GuardProcess, standin: StandinProcess, stream: bool
+) -> None:
+    """No call ends while others ask, so what is admitted is the cap divided by the hold."""
+    name = f"exact-{stream}"
+    shape = claude(stream=stream)
+    _, scout = guard.key("--cap", "9.00/day")
+    made = await _made(guard, caps=["0.25/day"], project="tests")
+    async with calling(guard.base_url) as caller:
+        await caller.call(scout, shape, headers={"x-request-id": f"{name}-scout"})
+        hold_nusd = booked(guard.folder / "data")[f"{name}-scout"].held_nusd
+        script = f"first_ms=1500; output_tokens=1000; tag={name}"
+        calls = [caller.call(made["key"], shape, script) for _ in range(100)]
+        statuses = Counter(told.status for told in await asyncio.gather(*calls))
+    assert statuses == {200: 250_000_000 // hold_nusd, 429: 100 - 250_000_000 // hold_nusd}
+    assert len(standin.lines(name)) == statuses[200]
+    guard.wait_until_settled()
+
+
+@pytest.mark.req("B-7", "B-1")
+async def test_a_large_balance_is_held_as_strictly_as_a_small_one(
+    guard: GuardProcess, standin: StandinProcess
+) -> None:
+    """A thousand times the cap and calls a thousand times as dear: no shortcut for the rich."""
+    made = await _made(guard, caps=["1000.00/day"], project="tests")
+    shape = claude(output=120_000, messages=[{"role": "user", "content": "x" * 200_000}])
+    storm = Storm(guard, standin, "rich")
+    async with calling(guard.base_url) as caller:
+        calls = [
+            caller.call(
+                made["key"],
+                shape,
+                f"first_ms=1000; output_tokens=119000; input_tokens=100000; tag=rich-{i}",
+                headers={"x-request-id": f"rich-{i}"},
+            )
+            for i in range(300)
+        ]
+        told = await asyncio.gather(*calls)
+    codes = Counter(each.code for each in told if each.status != 200)
+    assert set(codes) == {"cap:held"}, codes
+    assert storm.prove(f"key:{made['id']}") > 0.5 * 1000 * CAP_NUSD
+
+
+@pytest.mark.req("F-4")
+async def test_a_key_without_caps_is_never_blocked_for_money(
+    guard: GuardProcess, standin: StandinProcess
+) -> None:
+    key_id, key = guard.key()
+    shape = chat(stream=False, output=None)
+    statuses: Counter[int] = Counter()
+    async with calling(guard.base_url) as caller:
+
+        async def go_on() -> None:
+            for _ in range(100):
+                told = await caller.call(key, shape, "output_tokens=1; tag=free")
+                statuses[told.status] += 1
+
+        await asyncio.gather(*(go_on() for _ in range(30)))
+    assert statuses == {200: 3_000}
+    (row,) = [row for row in guard.cli("usage", "--by", "key")["rows"] if row["by"] == key_id]
+    assert row["calls"] == 3_000
+    assert row["cost_nusd"] == sum(line["cost_nusd"] for line in standin.lines("free"))
+
+
+async def _made(guard: GuardProcess, **wishes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = await admin(guard, "POST", "/keys", **wishes)
+    return made
