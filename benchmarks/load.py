@@ -87,8 +87,13 @@ class Line:
 class _Caller(asyncio.Protocol):
     """One connection of a pool."""
 
-    def __init__(self, on_answer: Callable[["_Caller", list[float]], None]) -> None:
+    def __init__(
+        self,
+        on_answer: Callable[["_Caller", list[float]], None],
+        on_fault: Callable[[str], None],
+    ) -> None:
         self._on_answer = on_answer
+        self._on_fault = on_fault
         self._answer = bytearray()
         self._arrivals: list[float] = []
         self.due_s = 0.0
@@ -100,14 +105,23 @@ class _Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._arrivals.append(time.perf_counter() - self.due_s)
         self._answer += data
-        if is_whole(self._answer):
+        try:
+            is_over = is_whole(self._answer)
+        except AssertionError as refused:
+            self._on_fault(str(refused))
+            return
+        if is_over:
             arrivals, self._arrivals = self._arrivals, []
             self._answer.clear()
             self._on_answer(self, arrivals)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_fault(f"a connection was closed: {exc}")
+
 
 class Pool:
-    """Many connections to one server, all sending the same request."""
+    """Many connections to one server, all sending the same request. Made on a running loop; any
+    answer but a whole one of status 200 fails the measurement."""
 
     def __init__(self, base_url: str, request: bytes) -> None:
         self._at = urlsplit(base_url)
@@ -115,7 +129,7 @@ class Pool:
         self._idle: deque[_Caller] = deque()
         self._due: deque[float] = deque()
         self._left = self._unanswered = 0
-        self._is_done = asyncio.Event()
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.arrivals_s: list[list[float]] = []
         """Of each answer, seconds from when its call was due to each of its pieces."""
 
@@ -124,7 +138,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         for _ in range(connections):
             _, caller = await loop.create_connection(
-                lambda: _Caller(self._answered), self._at.hostname, self._at.port
+                lambda: _Caller(self._answered, self._fail), self._at.hostname, self._at.port
             )
             self._idle.append(caller)
 
@@ -136,7 +150,7 @@ class Pool:
         assert self._left >= 0, "fewer calls than connections"
         while self._idle:
             self._send(self._idle.popleft(), time.perf_counter())
-        await self._is_done.wait()
+        await self._done
         return time.perf_counter() - began_s
 
     async def pace(self, calls_a_s: float, calls: int) -> float:
@@ -153,7 +167,7 @@ class Pool:
                 self._send(self._idle.popleft(), time.perf_counter())
             else:
                 self._due.append(due_s)
-        await self._is_done.wait()
+        await self._done
         return time.perf_counter() - began_s
 
     def close(self) -> None:
@@ -164,7 +178,7 @@ class Pool:
     def _begin(self, calls: int) -> None:
         self._unanswered = calls
         self.arrivals_s = []
-        self._is_done.clear()
+        self._done = asyncio.get_running_loop().create_future()
 
     def _send(self, caller: _Caller, due_s: float) -> None:
         caller.due_s = due_s
@@ -181,4 +195,8 @@ class Pool:
         else:
             self._idle.append(caller)
         if not self._unanswered:
-            self._is_done.set()
+            self._done.set_result(None)
+
+    def _fail(self, why: str) -> None:
+        if not self._done.done():
+            self._done.set_exception(AssertionError(why))

@@ -67,8 +67,8 @@ class Told:
     left: bool = False
     """The caller hung up by itself."""
     on_piece: Callable[[], None] = lambda: None
-    arrivals_s: list[float] = field(default_factory=list)
-    """When each piece of the body came, from the moment of the call."""
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    """Of each piece of the body: seconds since the call began, and how long the body was then."""
 
     @property
     def error(self) -> dict[str, Any]:
@@ -141,13 +141,13 @@ class Caller:
         ) as answer:
             told.status = answer.status
             told.headers = {name.lower(): value for name, value in answer.headers.items()}
-            while leave_at is None or len(told.arrivals_s) < leave_at:
+            while leave_at is None or len(told.arrivals) < leave_at:
                 piece = await answer.content.readany()
                 if not piece:
                     told.is_whole = True
                     return
-                told.arrivals_s.append(time.monotonic() - began_s)
                 told.body += piece
+                told.arrivals.append((time.monotonic() - began_s, len(told.body)))
                 told.on_piece()
             told.left = True
             answer.close()

@@ -165,6 +165,23 @@ async def test_a_corrupted_counter_is_rebuilt_from_the_entries(
     taken(await store.ledger.hold(ask(890)))
 
 
+@pytest.mark.req("F-3")
+async def test_rebuilding_in_the_middle_of_traffic_finds_nothing_wrong(store: SqliteStore) -> None:
+    await store.ledger.set_cap(cap("key:k1", "1.00/day"))
+    is_done = False
+
+    async def traffic() -> None:
+        while not is_done:
+            hold = taken(await store.ledger.hold(ask(1)))
+            await store.ledger.settle(hold, charge(1), NOON_MS)
+
+    callers = [asyncio.create_task(traffic()) for _ in range(3)]
+    for _ in range(30):
+        assert await store.books.reconcile(NOON_MS) == 0
+    is_done = True
+    await asyncio.gather(*callers)
+
+
 async def test_accounts_come_into_being_once(store: SqliteStore) -> None:
     assert await store.books.create_account("acme", NOON_MS)
     assert not await store.books.create_account("acme", NOON_MS)

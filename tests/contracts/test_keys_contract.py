@@ -93,6 +93,21 @@ async def test_no_look_up_brings_back_what_a_revocation_replaced(store: SqliteSt
     assert kept.state == "revoked"
 
 
+async def test_of_two_rotations_at_once_one_wins(store: SqliteStore) -> None:
+    old = key_record()
+    await store.keys.add(old)
+    won = await asyncio.gather(
+        *(
+            store.keys.replace(old, replace(old, digest=bytes([n]) * 32), "key:rotated", "")
+            for n in range(3)
+        )
+    )
+    assert won == [True, False, False]
+    kept = await store.keys.find("k1")
+    assert kept is not None
+    assert kept.digest == b"\x00" * 32
+
+
 async def test_revoked_stays_revoked(store: SqliteStore) -> None:
     old = key_record(state="revoked")
     await store.keys.add(old)

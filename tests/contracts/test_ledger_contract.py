@@ -316,6 +316,34 @@ async def test_a_new_cap_counts_what_its_window_has_spent_and_holds(
     assert (status.spent, status.held) == (34, 0)
 
 
+async def test_caps_set_in_the_middle_of_traffic_count_all_of_it(
+    store: SqliteStore, clock: MovingClock
+) -> None:
+    """The store's own audit, at the end of every test, recounts each of them."""
+
+    async def caller() -> None:
+        for _ in range(30):
+            hold = taken(await store.ledger.hold(ask(3)))
+            await store.ledger.settle(hold, charge(2), NOON_MS)
+
+    callers = [asyncio.create_task(caller()) for _ in range(8)]
+    await store.books.create_account("a1", NOON_MS)
+    zones = ["UTC", "Asia/Tokyo", "Europe/Berlin"]
+    turns = 0
+    while not all(task.done() for task in callers):
+        turns += 1
+        subject = SUBJECTS[turns % 3]
+        await store.ledger.set_cap(cap(subject, "0/day", limit=10**6, zone=zones[turns % 2]))
+        if turns % 4 == 0:
+            await store.ledger.remove_cap(subject, "", "day", "nusd")
+        await store.ledger.add_credit("a1", 10**6, NOON_MS, "")
+    await asyncio.gather(*callers)
+    assert turns > 3
+    await store.ledger.set_cap(cap("key:k1", "0/month", limit=10**6))
+    spent = {s.spent for s in await store.ledger.caps(NOON_MS) if s.cap.id[:6] != "credit"}
+    assert spent == {8 * 30 * 2}
+
+
 async def test_caps_change_while_holds_are_open(store: SqliteStore, clock: MovingClock) -> None:
     first = await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
     holds, _ = await at_once(store, [ask(40)] * 2)

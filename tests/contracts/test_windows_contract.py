@@ -96,6 +96,24 @@ async def test_a_late_overrun_lands_in_the_window_of_its_hold(
     assert (await standing(store, clock, "key:k1")).spent == 25
 
 
+@pytest.mark.req("Z-2")
+async def test_open_holds_and_late_bills_of_an_old_window_add_up_in_it(
+    store: SqliteStore, clock: MovingClock
+) -> None:
+    await store.ledger.set_cap(cap("key:k1", "0/hour", limit=1_000))
+    ended, running = [taken(await store.ledger.hold(ask(10))) for _ in range(2)]
+    await store.ledger.settle(ended, charge(10), NOON_MS)
+    for hours in (1, 2, 3):
+        clock.at_ms = NOON_MS + hours * HOUR_MS
+        taken(await store.ledger.hold(ask(1, at_ms=clock.at_ms)))
+    await store.ledger.settle(ended, charge(25), clock.at_ms)
+    await store.ledger.settle(running, charge(7), clock.at_ms)
+    clock.at_ms = NOON_MS
+    status = await standing(store, clock, "key:k1")
+    assert (status.spent, status.held) == (32, 0)
+    assert refused(await store.ledger.hold(ask(969))).code == "cap:reached"
+
+
 @pytest.mark.req("Z-4")
 async def test_a_cap_in_a_zone_thirteen_hours_ahead_rolls_at_its_own_midnight(
     store: SqliteStore, clock: MovingClock

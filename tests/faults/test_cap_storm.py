@@ -3,12 +3,11 @@
 import asyncio
 import random
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from books import billed, booked, underpaid
-from caller import Caller, Shape, Told, admin, calling, chat, claude
+from caller import Caller, Shape, Told, admin, calling, chat, claude, new_key
 from guard import GuardProcess
 from standin import StandinProcess
 
@@ -113,7 +112,7 @@ class Storm:
 async def test_two_hundred_streams_that_break_and_hang_up_never_pass_a_cap(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
-    key_id, key = guard.key("--cap", "1.00/day")
+    key_id, key = await new_key(guard, "1.00/day")
     storm = Storm(guard, standin, "one-key")
     await storm.rage([key], claude())
     assert storm.prove(f"key:{key_id}") > 0.9 * CAP_NUSD, "the cap was really reached"
@@ -127,7 +126,7 @@ async def test_two_hundred_streams_that_break_and_hang_up_never_pass_a_cap(
 async def test_two_hundred_documents_at_first_sight_of_a_fresh_key_never_pass_its_cap(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
-    key_id, key = guard.key("--cap", "1.00/day")
+    key_id, key = await new_key(guard, "1.00/day")
     storm = Storm(guard, standin, "documents")
     await storm.rage([key], claude(stream=False))
     assert storm.prove(f"key:{key_id}") > 0.9 * CAP_NUSD
@@ -139,9 +138,9 @@ async def test_fifty_keys_of_one_account_never_pass_its_cap(
 ) -> None:
     await admin(guard, "POST", "/accounts", name="crowd")
     guard.cli("cap", "set", "account:crowd", "1.00/day")
-    keys = [await _made(guard, account="crowd", project=f"crowd{i % 5}") for i in range(50)]
+    keys = [await new_key(guard, account="crowd", project=f"crowd{i % 5}") for i in range(50)]
     storm = Storm(guard, standin, "fifty-keys")
-    await storm.rage([made["key"] for made in keys], claude())
+    await storm.rage([key for _, key in keys], claude())
     assert storm.prove("account:crowd") > 0.9 * CAP_NUSD
     assert storm.reached == {"account:crowd"}
 
@@ -153,16 +152,16 @@ async def test_of_three_caps_over_one_call_each_alone_can_block(
 ) -> None:
     name = f"tight-{tightest}"
     await admin(guard, "POST", "/accounts", name=name)
-    made = await _made(guard, account=name, project=name)
+    key_id, key = await new_key(guard, account=name, project=name)
     subjects = {
-        "key": f"key:{made['id']}",
+        "key": f"key:{key_id}",
         "project": f"project:{name}",
         "account": f"account:{name}",
     }
     for kind, subject in subjects.items():
         guard.cli("cap", "set", subject, "0.30/day" if kind == tightest else "50.00/day")
     storm = Storm(guard, standin, name)
-    await storm.rage([made["key"]], claude())
+    await storm.rage([key], claude())
     assert storm.prove(*subjects.values()) > 0.8 * 300_000_000
     assert storm.reached == {subjects[tightest]}
 
@@ -175,13 +174,13 @@ async def test_exactly_as_many_calls_run_at_once_as_the_cap_pays_for(
     """No call ends while others ask, so what is admitted is the cap divided by the hold."""
     name = f"exact-{stream}"
     shape = claude(stream=stream)
-    _, scout = guard.key("--cap", "9.00/day")
-    made = await _made(guard, caps=["0.25/day"], project="tests")
+    _, scout = await new_key(guard, "9.00/day")
+    _, key = await new_key(guard, "0.25/day")
     async with calling(guard.base_url) as caller:
         await caller.call(scout, shape, headers={"x-request-id": f"{name}-scout"})
         hold_nusd = booked(guard.folder / "data")[f"{name}-scout"].held_nusd
         script = f"first_ms=1500; output_tokens=1000; tag={name}"
-        calls = [caller.call(made["key"], shape, script) for _ in range(100)]
+        calls = [caller.call(key, shape, script) for _ in range(100)]
         statuses = Counter(told.status for told in await asyncio.gather(*calls))
     assert statuses == {200: 250_000_000 // hold_nusd, 429: 100 - 250_000_000 // hold_nusd}
     assert len(standin.lines(name)) == statuses[200]
@@ -193,13 +192,13 @@ async def test_a_large_balance_is_held_as_strictly_as_a_small_one(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
     """A thousand times the cap and calls a thousand times as dear: no shortcut for the rich."""
-    made = await _made(guard, caps=["1000.00/day"], project="tests")
+    key_id, key = await new_key(guard, "1000.00/day")
     shape = claude(output=120_000, messages=[{"role": "user", "content": "x" * 200_000}])
     storm = Storm(guard, standin, "rich")
     async with calling(guard.base_url) as caller:
         calls = [
             caller.call(
-                made["key"],
+                key,
                 shape,
                 f"first_ms=1000; output_tokens=119000; input_tokens=100000; tag=rich-{i}",
                 headers={"x-request-id": f"rich-{i}"},
@@ -209,14 +208,14 @@ async def test_a_large_balance_is_held_as_strictly_as_a_small_one(
         told = await asyncio.gather(*calls)
     codes = Counter(each.code for each in told if each.status != 200)
     assert set(codes) == {"cap:held"}, codes
-    assert storm.prove(f"key:{made['id']}") > 0.5 * 1000 * CAP_NUSD
+    assert storm.prove(f"key:{key_id}") > 0.5 * 1000 * CAP_NUSD
 
 
 @pytest.mark.req("F-4")
 async def test_a_key_without_caps_is_never_blocked_for_money(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
-    key_id, key = guard.key()
+    key_id, key = await new_key(guard)
     shape = chat(stream=False, output=None)
     statuses: Counter[int] = Counter()
     async with calling(guard.base_url) as caller:
@@ -231,8 +230,3 @@ async def test_a_key_without_caps_is_never_blocked_for_money(
     (row,) = [row for row in guard.cli("usage", "--by", "key")["rows"] if row["by"] == key_id]
     assert row["calls"] == 3_000
     assert row["cost_nusd"] == sum(line["cost_nusd"] for line in standin.lines("free"))
-
-
-async def _made(guard: GuardProcess, **wishes: Any) -> dict[str, Any]:
-    made: dict[str, Any] = await admin(guard, "POST", "/keys", **wishes)
-    return made

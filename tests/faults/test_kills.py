@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from books import billed, booked, underpaid
-from caller import Caller, Told, admin, calling, chat, claude, gemini
+from caller import Caller, Told, admin, calling, cap_of, chat, claude, gemini, new_key
 from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess
 
@@ -112,7 +113,7 @@ async def test_a_guard_killed_at_any_moment_under_load_forgets_no_hold(
     mortal: GuardProcess, standin: StandinProcess, part: int
 ) -> None:
     dice = random.Random(f"{_seed()}-{part}")
-    key_id, key = mortal.key("--cap", "500.00/day")
+    key_id, key = await new_key(mortal, "500.00/day")
     ends: Counter[str] = Counter()
     deaths: Counter[str] = Counter()
     for number in range(KILLS):
@@ -123,14 +124,14 @@ async def test_a_guard_killed_at_any_moment_under_load_forgets_no_hold(
     assert ends["settle"] > KILLS
     assert deaths["broken"] > 0
     assert deaths["whole"] > 0
-    (cap,) = await admin(mortal, "GET", f"/caps?subject=key:{key_id}")
+    cap = await cap_of(mortal, f"key:{key_id}")
     ledger = booked(mortal.folder / "data")
     assert (cap["held"], cap["spent"]) == (0, sum(each.cost_nusd for each in ledger.values()))
 
 
 async def _in_mid_stream(guard: GuardProcess, name: str, script: str) -> "asyncio.Task[Told]":
     """A call whose stream is under way when this returns."""
-    _, key = guard.key("--cap", "5.00/day")
+    _, key = await new_key(guard, "5.00/day")
     began = asyncio.Event()
 
     async def call() -> Told:
@@ -177,6 +178,41 @@ async def test_a_stream_that_takes_too_long_is_cut_and_settled_before_the_guard_
     assert ledger["too-long"].end == "settle"
     assert underpaid(billed(standin.lines("too-long")), ledger) == {}
     assert mortal.cli("doctor", "--audit")["ok"], "also without a running guard"
+
+
+@pytest.mark.req("M-7")
+async def test_a_second_signal_ends_the_waiting_and_still_settles(
+    standin: StandinProcess, tmp_path: Path
+) -> None:
+    settings = provider_settings(standin.base_url) + "\n[server]\ndrain_s = 60\n"
+    with running_guard(tmp_path, settings, {"PROVIDER_KEY": standin.credential}) as patient:
+        running = await _in_mid_stream(patient, "urgent", "chunks=300; gap_ms=100")
+        os.kill(patient.pid, signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        assert patient.is_running, "it waits for the call"
+        assert await asyncio.to_thread(patient.stop, 10) == 0
+        told = await running
+    assert told.events[-1]["error"]["code"] == "guard:stopping"
+    assert booked(patient.folder / "data")["urgent"].end == "settle"
+
+
+@pytest.mark.req("M-7", "B-9")
+async def test_calls_that_wait_for_room_end_with_the_guard_and_leave_nothing_held(
+    mortal: GuardProcess, standin: StandinProcess
+) -> None:
+    key_id, key = await new_key(mortal)
+    mortal.cli("cap", "set", f"key:{key_id}", "0.05/day", "--throttle")
+    async with calling(mortal.base_url) as caller:
+        script = "chunks=300; gap_ms=100; tag=waiting"
+        calls = [asyncio.create_task(caller.call(key, claude(), script)) for _ in range(20)]
+        while not booked(mortal.folder / "data"):
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        assert await asyncio.to_thread(mortal.stop) == 0
+        told = await asyncio.gather(*calls)
+    assert not any(each.status == 200 and b"message_stop" in each.body for each in told)
+    assert all(each.end for each in booked(mortal.folder / "data").values())
+    assert mortal.cli("doctor", "--audit")["ok"]
 
 
 @pytest.mark.req("M-7", "F-1")

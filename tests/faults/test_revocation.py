@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from books import billed, booked, ended, underpaid
-from caller import Caller, Shape, Told, admin, calling, chat, claude, gemini
+from caller import Caller, Shape, Told, admin, calling, cap_of, chat, claude, gemini, new_key
 from guard import GuardProcess
 from standin import StandinProcess
 
@@ -57,7 +57,7 @@ async def test_the_very_next_call_of_a_stopped_key_is_refused(
     guard: GuardProcess, standin: StandinProcess, way: str, verb: str, status: int
 ) -> None:
     name = f"next-{way[:4]}-{verb}"
-    key_id, key = guard.key()
+    key_id, key = await new_key(guard)
     async with calling(guard.base_url) as caller:
         for _ in range(3):
             told = await caller.call(key, chat(), f"{QUICK}; tag={name}")
@@ -77,7 +77,7 @@ async def test_a_stopped_key_is_refused_also_among_hundreds_of_calls(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
     """Every call that begins after the answer to the revocation is refused."""
-    key_id, key = guard.key()
+    key_id, key = await new_key(guard)
     told_after: list[Told] = []
     is_revoked = False
     async with calling(guard.base_url) as caller:
@@ -111,7 +111,7 @@ async def test_a_running_stream_is_cut_and_settled(
     request: pytest.FixtureRequest,
 ) -> None:
     name = f"cut-{request.node.callspec.id.replace(' ', '')}"
-    key_id, key = guard.key("--cap", "5.00/day", "--concurrency", "1")
+    key_id, key = await new_key(guard, "5.00/day", concurrency=1)
     async with calling(guard.base_url) as caller:
         running = Running(caller, key, shape, LONG, name)
         await running.streams()
@@ -130,7 +130,7 @@ async def test_a_running_stream_is_cut_and_settled(
     ledger = await ended(guard.folder / "data", name)
     assert ledger[name].end == "settle"
     assert underpaid(billed(standin.lines(name)), ledger) == {}
-    (cap,) = guard.cli("cap", "list", f"key:{key_id}")
+    cap = await cap_of(guard, f"key:{key_id}")
     assert cap["held"] == 0
 
 
@@ -140,7 +140,7 @@ async def test_a_call_is_cut_while_the_provider_has_not_answered_and_is_charged_
     guard: GuardProcess, standin: StandinProcess, stream: bool
 ) -> None:
     name = f"headless-{stream}"
-    key_id, key = guard.key("--cap", "5.00/day")
+    key_id, key = await new_key(guard, "5.00/day")
     async with calling(guard.base_url) as caller:
         running = Running(caller, key, claude(stream=stream), "first_ms=30000", name)
         while not any(name in str(request["headers"]) for request in standin.requests(last=5)):
@@ -153,12 +153,36 @@ async def test_a_call_is_cut_while_the_provider_has_not_answered_and_is_charged_
 
 
 @pytest.mark.req("K-1")
+async def test_a_stream_that_nobody_reads_is_cut_as_well(
+    guard: GuardProcess, standin: StandinProcess
+) -> None:
+    """The guard waits for the caller to take what was written, and must not for this."""
+    key_id, key = await new_key(guard, "5.00/day")
+    host, _, port = guard.base_url.removeprefix("http://").partition(":")
+    body = b'{"model":"gpt-5-mini","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n"
+        "x-standin: chunks=1000; huge=50000000; tag=unread\r\nx-request-id: unread\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
+    writer.write(head.encode() + body)
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    await asyncio.sleep(0.5)
+    stopped = await admin(guard, "POST", f"/keys/{key_id}/revoke")
+    assert stopped["calls_cut"] == 1
+    ledger = await ended(guard.folder / "data", "unread", wait_s=CUT_LIMIT_S)
+    assert ledger["unread"].cost_nusd == ledger["unread"].held_nusd
+    writer.close()
+
+
+@pytest.mark.req("K-1")
 async def test_a_key_frozen_between_hold_and_send_sends_nothing_and_costs_nothing(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
     """R2: the key is looked at again when its money is held. Calls and freezes race until some
     calls were caught in between; those are voided, and the provider never saw them."""
-    key_id, key = guard.key("--cap", "50.00/day")
+    key_id, key = await new_key(guard, "50.00/day")
     caught: set[str] = set()
     async with calling(guard.base_url) as caller:
         for number in range(100):
@@ -193,7 +217,7 @@ async def test_a_key_frozen_between_hold_and_send_sends_nothing_and_costs_nothin
 async def test_a_rotated_key_and_its_successor_both_work_until_the_grace_is_over(
     guard: GuardProcess,
 ) -> None:
-    key_id, old = guard.key("--cap", "5.00/day")
+    key_id, old = await new_key(guard, "5.00/day")
     async with calling(guard.base_url) as caller:
         made = await admin(guard, "POST", f"/keys/{key_id}/rotate", grace="3s")
         new = made["key"]
@@ -211,7 +235,7 @@ async def test_a_rotated_key_and_its_successor_both_work_until_the_grace_is_over
 
 @pytest.mark.req("K-5")
 async def test_rotation_without_grace_stops_the_old_secret_at_once(guard: GuardProcess) -> None:
-    key_id, old = guard.key()
+    key_id, old = await new_key(guard)
     async with calling(guard.base_url) as caller:
         assert (await caller.call(old, chat(), QUICK)).status == 200
         made = await admin(guard, "POST", f"/keys/{key_id}/rotate")

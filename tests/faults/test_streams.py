@@ -3,13 +3,12 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from books import billed, ended, underpaid
-from caller import Shape, Told, calling, chat, claude, gemini
+from caller import Shape, Told, calling, cap_of, chat, claude, gemini, new_key
 from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess
 
@@ -24,6 +23,7 @@ DOCUMENTS = {
     "anthropic": claude(stream=False),
     "gemini": gemini(verb="generateContent"),
 }
+_CONTENT = re.compile(rb'"delta":\{"content"|"text_delta"|"parts":\[\{"text":"[^"]')
 _VARYING = re.compile(rb'(chatcmpl-|msg_|standin|gen-)[0-9a-f]+|"created":\d+')
 
 
@@ -48,7 +48,7 @@ async def both(
 async def test_a_stream_through_the_guard_is_the_providers_stream_byte_for_byte(
     guard: GuardProcess, standin: StandinProcess, dialect: str, script: str
 ) -> None:
-    _, key = guard.key("--cap", "5.00/day")
+    _, key = await new_key(guard, "5.00/day")
     name = f"bytes-{dialect.replace(' ', '-')}-{len(script)}"
     direct, through = await both(guard, standin, STREAMS[dialect], script, key, name)
     assert through.is_whole
@@ -62,7 +62,7 @@ async def test_a_stream_through_the_guard_is_the_providers_stream_byte_for_byte(
 async def test_a_document_through_the_guard_is_the_providers_document_byte_for_byte(
     guard: GuardProcess, standin: StandinProcess, dialect: str
 ) -> None:
-    _, key = guard.key("--cap", "5.00/day")
+    _, key = await new_key(guard, "5.00/day")
     name = f"document-{dialect}"
     script = "huge=5000000; output_tokens=60"
     direct, through = await both(guard, standin, DOCUMENTS[dialect], script, key, name)
@@ -75,7 +75,7 @@ async def test_a_document_through_the_guard_is_the_providers_document_byte_for_b
 async def test_asking_for_usage_or_not_changes_what_the_caller_sees_and_never_what_is_booked(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
-    _, key = guard.key("--cap", "5.00/day")
+    _, key = await new_key(guard, "5.00/day")
     wishes: dict[str, dict[str, object]] = {
         "absent": {},
         "false": {"stream_options": {"include_usage": False}},
@@ -98,16 +98,18 @@ async def test_asking_for_usage_or_not_changes_what_the_caller_sees_and_never_wh
 async def test_every_piece_is_passed_on_before_the_next_one_is_made(
     guard: GuardProcess, dialect: str
 ) -> None:
-    """The gaps between pieces are the provider's: were they collected, or the first one kept
-    back, most of the stream would come at its end. Generous, so that a busy machine passes."""
-    _, key = guard.key("--cap", "5.00/day")
+    """The provider makes a piece every 400 ms. Were pieces collected, or one kept back, the caller
+    would have each no sooner than the next one is made; half a gap is room for a busy machine."""
+    gap_s, count = 0.4, 5
+    _, key = await new_key(guard, "5.00/day")
     async with calling(guard.base_url) as caller:
-        told = await caller.call(key, STREAMS[dialect], "chunks=12; gap_ms=80; output_tokens=48")
-    pieces, whole_s = told.arrivals_s, told.arrivals_s[-1]
-    assert len(pieces) >= 11
-    assert pieces[0] < 0.3 * whole_s, "the first piece is not kept back"
-    assert pieces[len(pieces) // 2] < 0.75 * whole_s, "nor are those in the middle"
-    assert sum(b - a > 0.02 for a, b in pairwise(pieces)) >= 8
+        script = f"chunks={count}; gap_ms={gap_s * 1000}; output_tokens=40"
+        told = await caller.call(key, STREAMS[dialect], script)
+    marks = [found.start() for found in _CONTENT.finditer(told.body)]
+    assert len(marks) == count
+    came_s = [next(s for s, size in told.arrivals if size > mark) for mark in marks]
+    late_s = [s - i * gap_s for i, s in enumerate(came_s)]
+    assert max(late_s) < gap_s / 2, f"pieces came so late: {late_s}"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def strict(
 async def test_a_caller_that_hangs_up_again_and_again_gets_no_token_for_free(
     guard: GuardProcess, standin: StandinProcess, dialect: str, leaves: str
 ) -> None:
-    key_id, key = guard.key("--cap", "50.00/day")
+    key_id, key = await new_key(guard, "50.00/day")
     prefix = f"hangup-{dialect}-{leaves}".replace(" ", "")
     names = [f"{prefix}-{i}" for i in range(30)]
     script = "chunks=8; gap_ms=15; output_tokens=400"
@@ -150,7 +152,7 @@ async def test_a_caller_that_hangs_up_again_and_again_gets_no_token_for_free(
     assert set(bill) == set(names), "the provider made every one of them"
     assert underpaid(bill, ledger) == {}
     assert all(cost > 0 for cost in bill.values())
-    (cap,) = guard.cli("cap", "list", f"key:{key_id}")
+    cap = await cap_of(guard, f"key:{key_id}")
     assert (cap["held"], cap["spent"]) == (0, sum(ledger[name].cost_nusd for name in names))
 
 
@@ -159,7 +161,7 @@ async def test_a_caller_that_hangs_up_again_and_again_gets_no_token_for_free(
 async def test_what_a_caller_left_behind_is_read_to_its_end_and_booked_at_its_real_cost(
     guard: GuardProcess, standin: StandinProcess, dialect: str
 ) -> None:
-    _, key = guard.key("--cap", "5.00/day")
+    _, key = await new_key(guard, "5.00/day")
     name = f"drained-{dialect.replace(' ', '-')}"
     async with calling(guard.base_url) as caller:
         told = await caller.call(
@@ -179,7 +181,7 @@ async def test_what_a_caller_left_behind_is_read_to_its_end_and_booked_at_its_re
 async def test_draining_ends_at_its_limit_and_the_whole_hold_is_charged(
     strict: GuardProcess, standin: StandinProcess, script: str
 ) -> None:
-    _, key = strict.key("--cap", "5.00/day")
+    _, key = await new_key(strict, "5.00/day")
     name = f"undrained-{len(script)}"
     async with calling(strict.base_url) as caller:
         await caller.call(
@@ -197,7 +199,7 @@ async def test_draining_ends_at_its_limit_and_the_whole_hold_is_charged(
 async def test_a_provider_that_hangs_is_given_up_at_the_calls_limit_and_charged_in_full(
     strict: GuardProcess, standin: StandinProcess, shape: Shape, script: str
 ) -> None:
-    _, key = strict.key("--cap", "5.00/day")
+    _, key = await new_key(strict, "5.00/day")
     name = f"hang-{script[-2:].replace('@', 'after')}-{shape.body['stream']}"
     async with calling(strict.base_url) as caller:
         told = await caller.call(
@@ -217,7 +219,7 @@ async def test_a_caller_that_reads_slowly_slows_the_provider_and_not_fills_the_g
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
     """100 MB are on their way; what is not read must wait at the provider."""
-    _, key = guard.key()
+    _, key = await new_key(guard)
     before_kb = _resident_kb(guard.pid)
     async with calling(guard.base_url) as caller:
         reading = asyncio.create_task(_sip(caller.base_url, key))

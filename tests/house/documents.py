@@ -108,7 +108,7 @@ def watched_gauges() -> set[str]:
     }
 
 
-def tests_by_requirement() -> dict[str, dict[str, list[str]]]:
+def carried_by_tests() -> dict[str, dict[str, list[str]]]:
     """Number → test file → the tests in it that carry the number, in order."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, tree in trees(TESTS):

@@ -35,7 +35,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3: `http` and `lifespan`; a websocket is closed."""
         if scope["type"] == "http":
-            path: str = scope["path"]
+            path: str = scope["raw_path"].decode("ascii")  # decoded, /%61dmin/ would be a door too
             if path.startswith("/admin/"):
                 await self._admin(scope, receive, send)
             elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):

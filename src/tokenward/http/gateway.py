@@ -7,7 +7,7 @@ from typing import Any
 from tokenward.http.body import read_body
 from tokenward.http.reply import AsgiReply
 from tokenward.http.routing import Routes
-from tokenward.kernel.ids import Dice, base62_text
+from tokenward.kernel.ids import Dice, base62_number
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits.networks import TrustedProxies, client_address
 from tokenward.pipeline.flow import guard_call
@@ -21,6 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 REQUEST_ID_CHARS_MAX = 128
+ID_NUMBERS = 62**20
 _ID_BYTES = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-")
 
 
@@ -45,7 +46,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Decides on the raw path and method alone (S-2)."""
-        header_list = tuple((name.lower(), value) for name, value in scope["headers"])
+        header_list = tuple(scope["headers"])  # names are lower case (ASGI)
         headers = combined(header_list)
         request_id = request_id_from(headers.get(b"x-request-id", b"")) or self.draw_id()
         reply = AsgiReply(receive, send)
@@ -74,8 +75,8 @@ class Gateway:
         await guard_call(self._guard, arrived, reply)
 
     def draw_id(self) -> str:
-        """An id of our own for a request: `req_` and 20 base62 characters."""
-        return "req_" + base62_text(self._dice, 20)
+        """An id of our own for a request: `req_` and 20 base62 characters, from one draw."""
+        return "req_" + base62_number(self._dice.below(ID_NUMBERS), 20)
 
 
 def combined(header_list: tuple[tuple[bytes, bytes], ...]) -> dict[bytes, bytes]:

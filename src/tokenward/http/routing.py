@@ -114,8 +114,8 @@ def _model_name(segment: str) -> str | None:
         name = decoded.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    is_clean = 0 < len(name) <= MODEL_CHARS_MAX and name.isprintable() and ".." not in name
-    return name if is_clean else None
+    is_clean = 0 < len(name) <= MODEL_CHARS_MAX and name.isprintable()
+    return name if is_clean and name != "." and ".." not in name else None
 
 
 def unknown_route(path: str) -> Refusal:

@@ -6,6 +6,7 @@ says how much of `output` was hidden reasoning and is never priced on its own.
 """
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Final
 
 
@@ -44,9 +45,8 @@ class Usage:
     """What did not add up in the provider's report; the larger reading was taken."""
 
     def __post_init__(self) -> None:
-        for name in COUNTS:
-            if getattr(self, name) < 0:
-                raise ValueError(f"usage bucket {name} is negative")
+        if min(_counts(self)) < 0:
+            raise ValueError("a usage bucket is negative")
 
     @property
     def input_tokens(self) -> int:
@@ -78,3 +78,4 @@ class Usage:
 
 COUNTS: Final = tuple(f.name for f in fields(Usage) if f.type is int or f.type == "int")
 """The names of the integer buckets, in order."""
+_counts: Final = attrgetter(*COUNTS)

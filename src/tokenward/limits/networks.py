@@ -102,6 +102,7 @@ def _is_port(text: str) -> bool:
     return not text or (text[0] == ":" and text[1:].isascii() and text[1:].isdigit())
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     """IPv4 inside IPv6 is the same machine as IPv4; an interface (`%eth0`) is nobody's address."""
     if len(text) > ADDRESS_CHARS_MAX:

@@ -90,12 +90,14 @@ async def pass_on(
 ) -> Outcome:
     """Pass the answer on until its end or the reader's word that all is said.
 
-    A streamed answer goes piece by piece as it comes. Of any other the last piece is kept back:
-    with it the caller has a whole document, and may call again before this one is settled.
+    A streamed answer goes piece by piece as it comes. Of any other the last piece is kept back
+    (of a list of answers its last bracket): with it the caller has a whole document, and may call
+    again before this one is settled.
     Returns COMPLETE, or BROKEN when the body broke off. A cut arrives as `CancelledError` from
     any await and is the flow's business.
     """
     is_stream = is_event_stream(answer)
+    is_list: bool | None = None
     passage.has_started = True
     await reply.start(answer.status, head)
     try:
@@ -107,7 +109,10 @@ async def pass_on(
                 passage.tail = ready
                 return Outcome.COMPLETE
             if not is_stream:
-                ready, passage.tail = passage.tail, ready
+                if is_list is None:
+                    is_list = ready.startswith(b"[")
+                keep_back = _keep_bracket if is_list else _keep_piece
+                ready, passage.tail = keep_back(passage.tail, ready)
             if ready:
                 await reply.write(ready)
     except BrokenError:
@@ -116,6 +121,22 @@ async def pass_on(
     passage.is_at_end = True
     passage.tail += reader.finish()
     return Outcome.COMPLETE
+
+
+def _keep_piece(kept: bytes, ready: bytes) -> tuple[bytes, bytes]:
+    """What may go now, and what waits: the piece that came last."""
+    return kept, ready
+
+
+def _keep_bracket(kept: bytes, ready: bytes) -> tuple[bytes, bytes]:
+    """The same for a JSON list, as Gemini streams without `alt=sse`: each answer in it goes at
+    once, and no list is whole without its last bracket."""
+    body = kept + ready
+    end = len(body.rstrip())
+    if body[end - 1 : end] == b"]":
+        end -= 1
+        return body[:end], body[end:]
+    return body, b""
 
 
 def is_event_stream(answer: Answer) -> bool:

@@ -4,8 +4,9 @@ Arrived → Known → Bound → Read → Held → Scored → Cleared → Answere
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
@@ -18,8 +19,7 @@ from tokenward.providers.ask import Ask, Request, Route
 from tokenward.providers.interfaces import Dialect, Reading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
+class Arrived(Struct, frozen=True, kw_only=True):
     """A request at the door: its head is read, its body is not."""
 
     request_id: str
@@ -35,8 +35,7 @@ class Arrived:
     read_body: Callable[[], Awaitable[bytes | Refusal]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """Step 1: the key is real, live and in its time."""
 
     arrived: Arrived
@@ -44,16 +43,14 @@ class Known:
     presented: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class Bound(Struct, frozen=True, kw_only=True):
     """Step 2: whoever calls has shown what the key's binding demands (`none` demands nothing)."""
 
     known: Known
     proof_kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class Read(Struct, frozen=True, kw_only=True):
     """Step 3: what is asked, of whom, at which price (None: it has none)."""
 
     bound: Bound
@@ -63,8 +60,7 @@ class Read:
     price: ModelPrice | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(Struct, frozen=True, kw_only=True):
     """Step 4: within its limits (the slot is taken) and its money is reserved.
 
     `hold` is None on routes that cost nothing. `output_limit` is what the provider must be told
@@ -77,16 +73,14 @@ class Held:
     output_limit: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Scored(Struct, frozen=True, kw_only=True):
     """Step 5: the evidence of theft. No detector is configured yet, so there is none."""
 
     held: Held
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
+class Cleared(Struct, frozen=True, kw_only=True):
     """Step 6: may be sent: the key was looked at again and is still live."""
 
     scored: Scored
@@ -120,8 +114,7 @@ class Outcome(StrEnum):
     """The caller left and the rest of the answer did not come within the time given for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(Struct, frozen=True, kw_only=True):
     """Step 7: the provider has answered. `tail` is the last piece, kept back until money is
     settled, so that a caller's next call never waits for money that is already free.
     `refusal` is what the caller must be told because nothing of an answer was sent to it;
@@ -139,8 +132,7 @@ class Answered:
     rest: Answer | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metered:
+class Metered(Struct, frozen=True, kw_only=True):
     """Step 8: what the call cost. `charge` None: nothing is due, the hold is voided."""
 
     answered: Answered
@@ -149,8 +141,7 @@ class Metered:
     doubts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(Struct, frozen=True, kw_only=True):
     """Step 9: the hold has ended, durably; None where there was none."""
 
     metered: Metered

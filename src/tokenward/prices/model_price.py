@@ -1,7 +1,8 @@
 """What can a call of this model cost at most, and what did it cost?"""
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tokenward.kernel.bound import CostBound
@@ -19,6 +20,13 @@ from tokenward.prices.rates import (
 from tokenward.prices.surcharges import region_tenths, unlisted_speed_times
 from tokenward.prices.tariff import Tariff
 
+Reach = tuple[int, tuple[str, ...], tuple[str, ...]]
+"""How far into the context (an index of `starts`), at which tiers and speeds."""
+Cover = tuple[Row, int]
+"""The dearest rates, and what is due for any call in pico-dollars."""
+
+COVERS_MAX: Final = 128
+_UNKNOWN: Final[Cover] = ((), -1)
 _TOKENS: Final = len(TOKEN_BUCKETS)
 _AUDIO_MS: Final = BUCKETS.index("audio_ms")
 
@@ -47,6 +55,15 @@ class ModelPrice:
     tariffs: tuple[Tariff, ...]
     audio_ms_min: int = 0
     fees_elsewhere: Mapping[str, int]
+    starts: tuple[int, ...] = field(init=False, repr=False)
+    covers: dict[Reach, Cover | None] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        cards = (card for tariff in self.tariffs for card in tariff.every_card())
+        starts = sorted({start for card in cards for start in card.starts})
+        object.__setattr__(self, "starts", tuple(starts))
 
     def bound(
         self,
@@ -68,14 +85,10 @@ class ModelPrice:
         `most` holds for kinds too: a token counted in a bucket may be billed as any cheaper kind
         (written to a cache → read anew → read from it), or as plain input.
         """
-        cards: list[Card] = []
-        for tariff in self.tariffs:
-            reachable = tariff.reachable(service_tiers, speeds)
-            if reachable is None:
-                return None
-            cards += reachable
-        rows = [card.cover_row(most.input_tokens) for card in cards]
-        row = rows[0] if len(rows) == 1 else cover_of(rows)
+        cover = self._cover(most.input_tokens, service_tiers, speeds)
+        if cover is None:
+            return None
+        row, call_pico = cover
         counts = self._counts(most)
         if any(count and rate is None for count, rate in zip(counts, row, strict=True)):
             return None
@@ -85,7 +98,6 @@ class ModelPrice:
         is_claude = self.tariffs[0].is_claude
         tenths = max(region_tenths(region, is_claude=is_claude)[0] for region in regions)
         tokens_pico, others_pico = _sum(counts, row)
-        call_pico = max(card.call_pico for card in cards)
         return CostBound(
             fixed_pico=_tenths(tokens_pico, tenths) + others_pico + call_pico,
             output_pico=_tenths(output_pico, tenths),
@@ -94,6 +106,32 @@ class ModelPrice:
             output_max=output_max,
             choices=choices,
         )
+
+    def _cover(
+        self, input_tokens: int, service_tiers: tuple[str, ...], speeds: tuple[str, ...]
+    ) -> Cover | None:
+        """The dearest rates within reach, kept for the next call that reaches as far."""
+        reach = (bisect_left(self.starts, input_tokens), service_tiers, speeds)
+        known = self.covers.get(reach, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
+        cover = self._dearest_within(input_tokens, service_tiers, speeds)
+        if len(self.covers) < COVERS_MAX:  # callers may name any tier
+            self.covers[reach] = cover
+        return cover
+
+    def _dearest_within(
+        self, input_tokens: int, service_tiers: tuple[str, ...], speeds: tuple[str, ...]
+    ) -> Cover | None:
+        cards: list[Card] = []
+        for tariff in self.tariffs:
+            reachable = tariff.reachable(service_tiers, speeds)
+            if reachable is None:
+                return None
+            cards += reachable
+        rows = [card.cover_row(input_tokens) for card in cards]
+        row = rows[0] if len(rows) == 1 else cover_of(rows)
+        return row, max(card.call_pico for card in cards)
 
     def cost(self, usage: Usage) -> Cost:
         """What this usage cost. Never raises: what has no price is charged at the highest known

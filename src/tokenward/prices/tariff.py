@@ -40,6 +40,10 @@ class Tariff:
     guessed: frozenset[str]
     """Buckets whose rate is another model's of the same provider."""
 
+    def every_card(self) -> tuple[Card, ...]:
+        """All rates that there are."""
+        return (*self.cards.values(), self.dearest)
+
     def find(self, tier: str, speed: str) -> Card | None:
         """The rates for this tier and speed, in the provider's words; None if not known."""
         card = self.cards.get((tier, speed))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from tokenward.kernel.usage import Usage
 
 
@@ -40,8 +42,7 @@ class Request:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True):
     """A request reduced to what bounding, routing, rewriting and metering need.
 
     `most` bounds everything but output, in priced buckets (put input tokens into the dearest

@@ -4,11 +4,22 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event as Gate
 
 import pytest
 
-from ledger_world import NOON_MS, MovingClock, ask, cap, charge, refused, standing, taken
+from ledger_world import (
+    NOON_MS,
+    MovingClock,
+    ask,
+    cap,
+    charge,
+    key_record,
+    refused,
+    standing,
+    taken,
+)
 from tokenward.kernel.errors import StoreBusyError, StoreError
 from tokenward.kernel.events import Record
 from tokenward.store.sqlite import SqliteStore
@@ -179,6 +190,11 @@ async def test_a_commit_that_fails_fails_all_of_its_batch_and_is_forgotten(
     """A deferred constraint makes COMMIT itself fail, after every statement went well."""
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
     hold = taken(await store.ledger.hold(ask(100)))
+    key = key_record()
+    await store.keys.add(key)
+    store.records.write_record(Record(ts=NOON_MS, request_id="r1"))
+    store.keys.used("k1", NOON_MS)
+    clock.at_ms += 10_000
     connection = store.database.connection
 
     def poison() -> None:
@@ -194,15 +210,19 @@ async def test_a_commit_that_fails_fails_all_of_its_batch_and_is_forgotten(
     results = await asyncio.gather(
         store.ledger.hold(ask(50)),
         settle(),
+        store.keys.replace(key, replace(key, state="frozen"), "key:frozen", ""),
         poisoned(),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [StoreError] * 3
+    assert [type(result) for result in results] == [StoreError] * 4
+    assert await store.keys.find("k1") == key, "nobody was told that it is frozen"
     status = await standing(store, clock, "key:k1")
     assert (status.spent, status.held, status.running) == (0, 100, 1)
     assert (await store.ledger.settle(hold, charge(70), NOON_MS)).state == "settled"
     refusal = refused(await store.ledger.hold(ask(931)))
     assert dict(refusal.facts)["spent"] == 70
+    assert [record.request_id for record in await store.records.recent("", 0, 9)] == ["r1"]
+    assert [record.last_used_ms for record in await store.keys.all()] == [NOON_MS]
     assert await store.books.audit() == []
 
 

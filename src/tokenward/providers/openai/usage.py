@@ -52,11 +52,14 @@ def token_usage(report: object, made: str = "output", has_output: bool = True) -
         prompt, cached + written, completion, reasoning, total
     )
     usage = _split_input(prompt_details, all_input, cached, written)
-    usage = _split_output(usage, completion_details, all_output, made)
+    plain, audio, image, doubt = _split_output(completion_details, all_output, made)
     return replace(
         usage,
-        reasoning=min(reasoning, usage.output_tokens),
-        doubts=(*doubts, *usage.doubts),
+        output=plain,
+        output_audio=audio,
+        output_image=image,
+        reasoning=min(reasoning, plain + audio + image),
+        doubts=(*doubts, *usage.doubts, *doubt),
     )
 
 
@@ -137,37 +140,43 @@ def _split_input(details: Report, all_input: int, cached: int, written: int) -> 
     )
 
 
-def _split_output(usage: Usage, details: Report, all_output: int, made: str) -> Usage:
+def _split_output(
+    details: Report, all_output: int, made: str
+) -> tuple[int, int, int, tuple[str, ...]]:
+    """Output by kind: plain, audio, image, and what is doubtful."""
     audio = _count_or_0(details, ("audio_tokens",))
     image = _count_or_0(details, ("image_tokens",))
     plain = all_output - audio - image
-    doubts = usage.doubts
-    if plain < 0:
-        doubts = (*doubts, "the kinds of output add up to more than the output")
+    doubt = ("the kinds of output add up to more than the output",) if plain < 0 else ()
     if not audio and not image and not details.get("text_tokens"):
         audio = all_output if made == "output_audio" else 0
         image = all_output if made == "output_image" else 0
         plain = all_output - audio - image
-    return replace(
-        usage, output=max(0, plain), output_audio=audio, output_image=image, doubts=doubts
-    )
+    return max(0, plain), audio, image, doubt
 
 
 def _count(report: Report, names: tuple[str, ...]) -> int:
     """The first of `names` that is there; ValueError when none is, or when it is no count."""
-    name = next((name for name in names if name in report), "")
-    value = report.get(name)
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not isinstance(value, int) or not is_whole or not 0 <= value <= _COUNT_MAX:
-        raise ValueError(f"the usage has no readable {name or names[0]}")
-    return value
+    for name in names:
+        if name in report:
+            return _readable(report[name], name)
+    raise ValueError(f"the usage has no readable {names[0]}")
 
 
 def _count_or_0(report: Report, names: tuple[str, ...]) -> int:
     """The largest of `names`; what is absent or null is 0."""
-    return max(
-        (_count(report, (name,)) for name in names if report.get(name) is not None), default=0
-    )
+    largest = 0
+    for name in names if report else ():
+        value = report.get(name)
+        if value is not None:
+            largest = max(largest, _readable(value, name))
+    return largest
+
+
+def _readable(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value <= _COUNT_MAX:  # True is no count
+        raise ValueError(f"the usage has no readable {name}")
+    return value
 
 
 def _details(report: Report, names: tuple[str, ...]) -> Report:

@@ -151,7 +151,7 @@ class CapDesk:
     # -- inside a transaction -------------------------------------------------------------------
 
     def _set(self, cap: Cap, counted: _Counted | None, now_ms: int) -> Cap | None:
-        """None: the cap was changed or a window began since it was counted; count again."""
+        """None: the cap that was there is gone since it was looked up; count again."""
         counts = (cap.subject, cap.model, cap.window.value, cap.unit.value)
         row = self._connection.execute(_SAME, counts).fetchone()
         self._counters.renew()
@@ -164,7 +164,7 @@ class CapDesk:
                 self._change(cap, since_ms)
                 self._note("cap_set", cap, since_ms, now_ms)
                 return cap
-        if counted is None or self.now_ms() >= counted.end_ms:
+        if counted is None:
             return None
         if row is None:
             self._insert(cap, counted.since_ms, is_credit=False)

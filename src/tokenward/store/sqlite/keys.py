@@ -182,12 +182,13 @@ class SqliteKeys:
         if not self._used or not is_due:
             return
         self._boarded, self._used = self._used, {}
-        self._boarded_s = now_s
         connection.executemany(_USED, [(at_ms, key) for key, at_ms in self._boarded.items()])
 
     def arrive(self) -> None:
         """Last uses are on the disk."""
-        self._boarded = {}
+        if self._boarded:
+            self._boarded = {}
+            self._boarded_s = self._clock.monotonic_s()
 
     def miss(self) -> None:
         """Last uses wait again; newer ones win."""
