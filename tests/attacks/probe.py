@@ -19,7 +19,7 @@ Headers = Iterable[tuple[str, str | bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whole. Names of headers in lower case."""
+    """What came back, be it whole or broken off. Names of headers in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -153,7 +153,11 @@ def ask(
         line.endheaders(body or None, encode_chunked=not is_whole)
         answer = line.getresponse()
         told = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, told, answer.read())
+        try:
+            said = answer.read()
+        except http.client.IncompleteRead as broken_off:
+            said = broken_off.partial
+        return Answer(answer.status, told, said)
     finally:
         line.close()
 

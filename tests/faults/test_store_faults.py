@@ -188,7 +188,6 @@ def test_a_guard_whose_folder_is_read_only_does_not_start_and_says_why(own: Guar
 
 
 @pytest.mark.req("K-2")
-@pytest.mark.xfail(strict=True, reason="SQLite goes on writing to a file that has no name any more")
 @pytest.mark.parametrize("gone", ["data", "data/tokenward.db"])
 async def test_a_guard_whose_records_were_deleted_lets_nothing_pass(
     own: GuardProcess, standin: StandinProcess, gone: str

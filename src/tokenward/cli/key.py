@@ -8,6 +8,7 @@ from tokenward.cli.desk import Desk
 from tokenward.cli.parser import UsageError, Verbs, add_verbs
 from tokenward.cli.screen import clean, facts, moment, plural, table
 from tokenward.http.admin.targets import key_named
+from tokenward.keys.caveats import parse_duration_ms
 
 
 def add(verbs: Verbs) -> None:
@@ -167,7 +168,9 @@ def _unfreeze(args: Namespace, desk: Desk) -> None:
 def _rotate(args: Namespace, desk: Desk) -> None:
     made = desk.ask("POST", _path(args, "/rotate"), {"grace": args.grace})
     desk.tell(made, _created)
-    ending = "no longer works" if args.grace.startswith("0") else f"works for {args.grace} more"
+    ending = (
+        "no longer works" if parse_duration_ms(args.grace) == 0 else f"works for {args.grace} more"
+    )
     desk.note(f"The old secret {ending}.")
 
 

@@ -11,6 +11,7 @@ from tokenward.kernel.ids import Dice, base62_number
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits.networks import TrustedProxies, client_address
 from tokenward.pipeline.flow import guard_call
+from tokenward.pipeline.forward import OUR_KEYS
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.refusing import refusal_headers
 from tokenward.pipeline.stages import Arrived
@@ -89,8 +90,10 @@ def combined(header_list: tuple[tuple[bytes, bytes], ...]) -> dict[bytes, bytes]
 
 
 def request_id_from(value: bytes) -> str:
-    """The caller's id if it is harmless (RFC 9110 token characters we can print), else ""."""
-    if 0 < len(value) <= REQUEST_ID_CHARS_MAX and _ID_BYTES.issuperset(value):
+    """The caller's id if it is harmless (RFC 9110 token characters we can print, and no key that
+    was put there by mistake: ids are kept), else ""."""
+    is_short = 0 < len(value) <= REQUEST_ID_CHARS_MAX
+    if is_short and _ID_BYTES.issuperset(value) and OUR_KEYS not in value:
         return value.decode("ascii")
     return ""
 

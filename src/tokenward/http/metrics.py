@@ -5,14 +5,16 @@ the first `MODELS_MAX` of them; whoever sends random names makes no new series.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Final
+from functools import lru_cache, partial
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from tokenward.kernel.conventions import OPERATIONS
 from tokenward.kernel.events import Record
 
 MODELS_MAX: Final = 200
+SERIES_MAX: Final = 4096
 SECONDS: Final = (
     0.01,
     0.02,
@@ -32,6 +34,14 @@ SECONDS: Final = (
 TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
 
+M = TypeVar("M", Counter, Histogram)
+
+
+def _series(metric: M) -> Callable[..., M]:
+    """The metric's own look-up by labels, remembered: it takes a lock and reads every label."""
+    return lru_cache(maxsize=SERIES_MAX)(metric.labels)
+
+
 class Metrics:
     """Counts every record; cheap enough for every request."""
 
@@ -39,38 +49,53 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
 
         self._models: set[str] = set()
-        self._duration = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "Time of a guarded call, provider included.",
-            ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"),
-            buckets=SECONDS,
-            registry=self.registry,
+        self._duration = _series(
+            Histogram(
+                "gen_ai_server_request_duration_seconds",
+                "Time of a guarded call, provider included.",
+                (
+                    "gen_ai_operation_name",
+                    "gen_ai_provider_name",
+                    "gen_ai_request_model",
+                    "error_type",
+                ),
+                buckets=SECONDS,
+                registry=self.registry,
+            )
         )
-        self._first = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "Time until the first byte of the answer's body.",
-            ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"),
-            buckets=SECONDS,
-            registry=self.registry,
+        self._first = _series(
+            Histogram(
+                "gen_ai_server_time_to_first_token_seconds",
+                "Time until the first byte of the answer's body.",
+                ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"),
+                buckets=SECONDS,
+                registry=self.registry,
+            )
         )
-        self._tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens a call, as billed.",
-            ("gen_ai_token_type", "gen_ai_provider_name", "gen_ai_request_model"),
-            buckets=TOKENS,
-            registry=self.registry,
+        self._tokens = _series(
+            Histogram(
+                "gen_ai_client_token_usage",
+                "Tokens a call, as billed.",
+                ("gen_ai_token_type", "gen_ai_provider_name", "gen_ai_request_model"),
+                buckets=TOKENS,
+                registry=self.registry,
+            )
         )
-        self._requests = Counter(
-            "tokenward_requests",
-            "Requests by what became of them; `refusal` is the refusal's code or empty.",
-            ("dialect", "status", "refusal"),
-            registry=self.registry,
+        self._requests = _series(
+            Counter(
+                "tokenward_requests",
+                "Requests by what became of them; `refusal` is the refusal's code or empty.",
+                ("dialect", "status", "refusal"),
+                registry=self.registry,
+            )
         )
-        self._cost = Counter(
-            "tokenward_cost_usd",
-            "What calls cost, in US dollars.",
-            ("gen_ai_request_model",),
-            registry=self.registry,
+        self._cost = _series(
+            Counter(
+                "tokenward_cost_usd",
+                "What calls cost, in US dollars.",
+                ("gen_ai_request_model",),
+                registry=self.registry,
+            )
         )
         self._guard = Histogram(
             "tokenward_guard_seconds",
@@ -99,20 +124,21 @@ class Metrics:
     def observe(self, record: Record) -> None:
         """Count one request."""
         model = self._model(record)
-        self._requests.labels(record.dialect, str(record.status), record.refusal).inc()
+        self._requests(record.dialect, str(record.status), record.refusal).inc()
         self._guard.observe(record.guard_us / 1_000_000)
         if record.provider_status is None:
             return
         where = (record.provider, model)
+        operation = OPERATIONS.get(record.route, record.route)
         error = record.refusal or (str(record.status) if record.status >= 400 else "")
-        self._duration.labels(record.route, *where, error).observe(record.total_ms / 1000)
+        self._duration(operation, *where, error).observe(record.total_ms / 1000)
         if record.ttft_ms is not None:
-            self._first.labels(record.route, *where).observe(record.ttft_ms / 1000)
+            self._first(operation, *where).observe(record.ttft_ms / 1000)
         if record.input_tokens or record.output_tokens:
-            self._tokens.labels("input", *where).observe(record.input_tokens)
-            self._tokens.labels("output", *where).observe(record.output_tokens)
+            self._tokens("input", *where).observe(record.input_tokens)
+            self._tokens("output", *where).observe(record.output_tokens)
         if record.cost_nusd:
-            self._cost.labels(model).inc(record.cost_nusd / 1_000_000_000)
+            self._cost(model).inc(record.cost_nusd / 1_000_000_000)
 
     def _model(self, record: Record) -> str:
         if record.provider_status is None or record.provider_status >= 400:

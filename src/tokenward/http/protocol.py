@@ -337,6 +337,7 @@ def _answer(no: _No) -> bytes:
         "content-type: application/json\r\n"
         f"content-length: {len(body)}\r\n"
         f"x-request-id: {request_id}\r\n"
+        f"x-should-retry: {'true' if no.status == 503 else 'false'}\r\n"
         "connection: close\r\n\r\n"
     )
     return STATUS_LINE[no.status] + head.encode("ascii") + body

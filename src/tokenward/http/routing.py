@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from tokenward.kernel.refusals import Refusal
+from tokenward.keys.format import PREFIX
 from tokenward.providers.ask import Route
 from tokenward.providers.interfaces import Dialect
 
@@ -52,6 +53,8 @@ class Routes:
             path = raw_path.decode("ascii")
         except UnicodeDecodeError:
             return unknown_route("with bytes outside ASCII")
+        if PREFIX in unquote(path):
+            return unknown_route("with a key in it; keys go into headers")
         methods, model = self._exact.get(path), ""
         if methods is None:
             methods, model = self._with_model(path)

@@ -8,6 +8,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
@@ -193,6 +194,7 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+@lru_cache(maxsize=256)
 def _target(url: str) -> URL:
     # Visible ASCII only, so that no part of it can end the request line.
     if not _URL.fullmatch(url) or "#" in url or "@" in url.split("/", 3)[2]:
@@ -208,17 +210,26 @@ def _target(url: str) -> URL:
 def _sent_headers(headers: Headers) -> list[tuple[str, str]]:
     sent = []
     for name, value in headers:
-        lower = name.lower()  # aiohttp keeps duplicates only where the names are spelt alike
-        if lower in _FRAMING:
+        sent_name = _sent_name(name)
+        if sent_name is None:
             continue
         try:
             text = value.decode("utf-8")  # aiohttp encodes it the same way again
         except UnicodeDecodeError:
             text = "\0"
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value) or text == "\0":
+        if not sent_name or not _VALUE.fullmatch(value) or text == "\0":
             raise UnsentError("a header was not sent on: its name or value cannot be in HTTP")
-        sent.append((lower.decode("ascii"), text))
+        sent.append((sent_name, text))
     return sent
+
+
+@lru_cache(maxsize=1024)
+def _sent_name(name: bytes) -> str | None:
+    """The name as it goes out; None if it stays here, "" if it cannot be in HTTP."""
+    lower = name.lower()  # aiohttp keeps duplicates only where the names are spelt alike
+    if lower in _FRAMING:
+        return None
+    return lower.decode("ascii") if _NAME.fullmatch(name) else ""
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:

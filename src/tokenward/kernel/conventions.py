@@ -9,7 +9,6 @@ from typing import Final
 from tokenward.kernel.events import Record
 
 OPERATIONS: Final = {
-    "chat.completions": "chat",
     "responses": "chat",
     "messages": "chat",
     "completions": "text_completion",

@@ -15,7 +15,7 @@ class Dice(Protocol):
 
 def base62_text(dice: Dice, length: int) -> str:
     """`length` characters drawn uniformly: 5.95 bits each."""
-    return base62_number(dice.below(62**length), length)
+    return "".join(BASE62[dice.below(62)] for _ in range(length))
 
 
 def base62_number(number: int, width: int) -> str:

@@ -33,6 +33,9 @@ MALFORMED: Final = _stranger("key:malformed")
 UNKNOWN: Final = _stranger("key:unknown")
 REVOKED: Final = _stranger("key:revoked")
 
+PROVEN: Final = frozenset(("key:frozen", "key:expired", "key:revoked"))
+"""Refusals of `authenticate` that only whoever has the key's secret can meet."""
+
 _NOBODY: Final = OldSecret(digest=bytes(32), until_ms=0)
 
 

@@ -36,10 +36,9 @@ async def guard_call(guard: Guard, arrived: Arrived, reply: Reply) -> None:
 
 
 async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> Refusal | None:
-    known = await steps.authenticate(guard, arrived)  # 1
+    known = await steps.authenticate(guard, arrived, notes)  # 1
     if isinstance(known, Refusal):
         return known
-    notes.know(known)
 
     bound = steps.prove(known)  # 2
     if isinstance(bound, Refusal):

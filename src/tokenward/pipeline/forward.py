@@ -3,9 +3,11 @@
 import asyncio
 from functools import partial
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from tokenward.kernel.errors import BrokenError, UnsentError
 from tokenward.kernel.refusals import Refusal
+from tokenward.keys.format import PREFIX
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Answer, Provider, Reply
 from tokenward.pipeline.notes import Notes
@@ -37,6 +39,7 @@ NO_ANSWER: Final = Refusal(
 
 NOT_READ: Final = Reading(usage=None, problem="no answer came")
 VERSION_PREFIX: Final = "/v1"
+OUR_KEYS: Final = PREFIX.encode()
 CREDENTIALS_IN_QUERY: Final = frozenset((b"key", b"api_key", b"api-key", b"access_token"))
 KEPT_FROM_PROVIDER: Final = HOP_BY_HOP | frozenset(
     (
@@ -82,7 +85,9 @@ async def forward(
         notes.answer(answer.status, provider_request_id(answer))
         dialect = cleared.read.bound.known.arrived.dialect
         reader = dialect.reader(cleared.read.ask, answer.status, answer.headers)
-        reply.watch(partial(running.cut_after, guard.limits.hangup_drain_s, HUNG_UP))
+        if is_event_stream(answer) or cleared.read.ask.stream:
+            # Of anything else the rest follows its head at once, whoever is still there.
+            reply.watch(partial(running.cut_after, guard.limits.hangup_drain_s, HUNG_UP))
         head = answer_headers(answer, request_id)
         outcome = await pass_on(answer, reader, reply, passage, head, guard.clock)
     except UnsentError:
@@ -123,20 +128,23 @@ async def _send(guard: Guard, cleared: Cleared) -> Answer:
 
 def provider_url(provider: Provider, arrived: Arrived) -> str:
     """Host and path prefix from the settings alone (S-6); path and query as the caller sent them,
-    without any credential in the query."""
+    without any credential in the query, and without one of our keys under any other name."""
     path = arrived.path
     if provider.path_prefix != VERSION_PREFIX and path.startswith(VERSION_PREFIX + "/"):
         path = provider.path_prefix + path.removeprefix(VERSION_PREFIX)
     query = b"&".join(
         part
         for part in arrived.query.split(b"&")
-        if part and part.partition(b"=")[0].lower() not in CREDENTIALS_IN_QUERY
+        if part
+        and part.partition(b"=")[0].lower() not in CREDENTIALS_IN_QUERY
+        and OUR_KEYS not in unquote_to_bytes(part)
     )
     return provider.base_url + path + ("?" + query.decode("latin-1") if query else "")
 
 
 def provider_headers(arrived: Arrived, provider: Provider) -> Headers:
-    """The caller's headers without what must stay here, plus the provider's credential."""
+    """The caller's headers without what must stay here, plus the provider's credential. One of our
+    keys stays here in whatever header it came: callers of other gateways have places of theirs."""
     named = {
         token.strip().lower()
         for name, value in arrived.header_list
@@ -149,6 +157,7 @@ def provider_headers(arrived: Arrived, provider: Provider) -> Headers:
         if name not in KEPT_FROM_PROVIDER
         and name not in named
         and not name.startswith(b"x-forwarded-")
+        and OUR_KEYS not in value
     ]
     kept.append((b"accept-encoding", b"identity"))
     if provider.credential is not None:

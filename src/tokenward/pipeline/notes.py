@@ -5,8 +5,10 @@ import traceback
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.events import Record
 from tokenward.kernel.refusals import Refusal
+from tokenward.keys.format import PREFIX
+from tokenward.keys.records import KeyRecord
 from tokenward.pipeline.relay import Passage
-from tokenward.pipeline.stages import Arrived, Held, Known, Metered, Read, Settled
+from tokenward.pipeline.stages import Arrived, Held, Metered, Read, Settled
 
 
 class Notes:
@@ -35,22 +37,22 @@ class Notes:
             request_id=arrived.request_id,
             dialect=arrived.route.dialect,
             route=arrived.route.operation,
-            model=arrived.model_in_path[:256],
+            model=without_keys(arrived.model_in_path[:256]),
             client_ip=arrived.client_ip,
-            user_agent=agent.decode("latin-1"),
+            user_agent=without_keys(agent.decode("latin-1")),
         )
 
-    def know(self, known: Known) -> None:
+    def know(self, key: KeyRecord) -> None:
         """Step 1."""
-        self._record.key = known.key.id
-        self._record.account = known.key.account
-        self._record.project = known.key.project
-        self._record.proof_kind = known.key.caveats.bind
+        self._record.key = key.id
+        self._record.account = key.account
+        self._record.project = key.project
+        self._record.proof_kind = key.caveats.bind
 
     def read(self, read: Read) -> None:
         """Step 3."""
         record, ask = self._record, read.ask
-        record.model, record.stream = ask.model, ask.stream
+        record.model, record.stream = without_keys(ask.model), ask.stream
         record.provider, record.max_tokens = read.provider.name, ask.output_asked
 
     def hold(self, held: Held) -> None:
@@ -129,3 +131,9 @@ class Notes:
         record.total_ms = round(total_s * 1000)
         record.guard_us = max(0, round((total_s - theirs_s) * 1_000_000))
         return record
+
+
+def without_keys(text: str) -> str:
+    """What a caller said about itself, up to one of our keys: put in a wrong place by mistake, it
+    must not be kept there (S-5)."""
+    return text.partition(PREFIX)[0]

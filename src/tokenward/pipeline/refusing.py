@@ -29,6 +29,7 @@ def refusal_headers(refusal: Refusal, request_id: str) -> Headers:
     headers = [
         (b"content-type", b"application/json"),
         (b"x-request-id", request_id.encode("ascii")),
+        (b"request-id", request_id.encode("ascii")),  # where Anthropic's SDKs look for it
         (b"x-should-retry", b"true" if refusal.should_retry else b"false"),
     ]
     if refusal.retry_after_s is not None:

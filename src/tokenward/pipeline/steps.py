@@ -14,6 +14,7 @@ from tokenward.pipeline import holding
 from tokenward.pipeline.forward import CREDENTIALS_IN_QUERY, let_go
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Provider, Reply
+from tokenward.pipeline.notes import Notes
 from tokenward.pipeline.relay import stream_error
 from tokenward.pipeline.stages import (
     Answered,
@@ -50,8 +51,12 @@ STALE_VIEW: Final = Refusal(
 )
 
 
-async def authenticate(guard: Guard, arrived: Arrived) -> Known | Refusal:
-    """Step 1: which key is it, and is it live? Raises `StoreError` (503, never 401; K-2)."""
+async def authenticate(guard: Guard, arrived: Arrived, notes: Notes) -> Known | Refusal:
+    """Step 1: which key is it, and is it live? Raises `StoreError` (503, never 401; K-2).
+
+    The record names the key as soon as its secret was shown, also when it opens nothing more:
+    whoever still tries a frozen key is worth knowing.
+    """
     headers = arrived.headers
     in_query = _credentials(arrived.query)
     if in_query and not guard.limits.keys_in_query:
@@ -66,8 +71,11 @@ async def authenticate(guard: Guard, arrived: Arrived) -> Known | Refusal:
     record = await guard.keys.find(key_id) if key_id is not None else None
     key = keys.authenticate(presented, record, guard.pepper, guard.clock.now_ms())
     if isinstance(key, Refusal):
+        if record is not None and key.code in keys.PROVEN:
+            notes.know(record)
         return key
     assert presented is not None, "nobody is known without a key"
+    notes.know(key)
     return Known(arrived=arrived, key=key, presented=presented)
 
 
@@ -193,8 +201,6 @@ def meter(answered: Answered) -> Metered:
     ):
         return Metered(answered=answered, charge=None, usage=reading.usage)
     usage = reading.usage
-    if read.ask.route.meter is Meter.REQUEST and answered.outcome is Outcome.COMPLETE:
-        usage = read.ask.most
     if usage is None:
         return Metered(answered=answered, charge=_whole_hold(read.ask, answered), usage=None)
     if read.price is None:

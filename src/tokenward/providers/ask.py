@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from msgspec import Struct
-
 from tokenward.kernel.usage import Usage
 
 
@@ -15,8 +13,6 @@ class Meter(StrEnum):
     """Nothing is billed (lists of models, counting tokens): no hold, no cost."""
     USAGE = "usage"
     """Billed by the usage in the answer; without it the whole hold is charged."""
-    REQUEST = "request"
-    """Billed by what was asked (characters spoken, pictures made): known before the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +38,8 @@ class Request:
     body: bytes
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
     """A request reduced to what bounding, routing, rewriting and metering need.
 
     `most` bounds everything but output, in priced buckets (put input tokens into the dearest

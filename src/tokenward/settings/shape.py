@@ -26,7 +26,8 @@ class Server(_Table, frozen=True, kw_only=True):
     data_dir: Text = "data"
     drain_s: Seconds = 20
     hangup_drain_s: Seconds = 30
-    call_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 600
+    # At most 20 minutes: as far as the bound looks for prices that change while a call runs.
+    call_limit_s: Annotated[float, Meta(gt=0, le=1_200)] = 600
     max_body_mb: Annotated[int, Meta(ge=1, le=1_024)] = 32
     keys_in_query: bool = False
     trusted_proxies: Texts = ()
@@ -90,7 +91,7 @@ class Alerts(_Table, frozen=True, kw_only=True):
 
 
 class Admin(_Table, frozen=True, kw_only=True):
-    """`[admin]`: the token of the admin API, as a reference; None: there is no admin API."""
+    """`[admin]`: the token of the admin API, as a reference; without it no guard starts."""
 
     token: Text | None = None
 
@@ -98,7 +99,7 @@ class Admin(_Table, frozen=True, kw_only=True):
 class Ledger(_Table, frozen=True, kw_only=True):
     """`[ledger]`: how long money may be held, and how much may wait for it."""
 
-    hold_ttl_s: Annotated[float, Meta(gt=0, le=604_800)] = 900
+    hold_ttl_s: Annotated[float, Meta(gt=0, le=43_200)] = 900
     throttle_wait_s: Seconds = 30
     exact_counts: bool = False
 

@@ -89,7 +89,7 @@ def test_an_interrupted_command_ends_quietly(shell: Shell) -> None:
         address = guard_file.read(shell.folder / "data")
         assert address is not None
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(1.0)  # it waits for the answer of a guard that does not move
+            process.wait(4.0)  # it waits for the answer of a guard that does not move
         process.send_signal(signal.SIGINT)
         status, out, err = _ended(process)
     assert (status, out, err) == (130, "", "")

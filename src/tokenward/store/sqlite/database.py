@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tokenward.kernel.errors import StoreBusyError, StoreError
+from tokenward.store.sqlite.folder import Place
 
 BATCH_MAX: Final = 128
 WAITING_MAX: Final = 4_096
@@ -102,9 +103,13 @@ class Database:
     """The queue of operations in front of the writing connection. Lives on one event loop."""
 
     def __init__(
-        self, connection: sqlite3.Connection, commit_limit_s: float = COMMIT_LIMIT_S
+        self,
+        connection: sqlite3.Connection,
+        commit_limit_s: float = COMMIT_LIMIT_S,
+        place: Place | None = None,
     ) -> None:
         self.connection = connection
+        self._place = place
         self.caches: list[StateCache] = []
         self.riders: list[Rider] = []
         self.after_commit: list[Callable[[], None]] = []
@@ -213,6 +218,8 @@ class Database:
         connection = self.connection
         before = connection.total_changes
         try:
+            if self._place is not None:
+                self._place.check()
             self._apply(ops)
             if connection.total_changes == before:
                 connection.execute("COMMIT")  # nothing to keep: no need to wait for the disk

@@ -53,6 +53,31 @@ class FolderLock:
         os.close(self._file)
 
 
+class Place:
+    """Where a file was when it was opened. SQLite goes on writing to a file that was deleted: what
+    it acknowledges then is gone at the next start."""
+
+    def __init__(self, path: Path) -> None:
+        """Remembers the file that is at `path` now."""
+        self._path = path
+        self._identity = self._look()
+
+    def check(self) -> None:
+        """Raises `StoreError` if the file was deleted or another one took its place."""
+        if self._look() != self._identity:
+            raise StoreError(
+                f"{self._path} was deleted or replaced while in use; nothing more is kept in it. "
+                "Stop this guard, bring the file back, and start again"
+            )
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
 def open_writer(folder: Path) -> sqlite3.Connection:
     """The connection that writes, on a file of the newest layout. Raises `StoreError`."""
     path = folder / FILE_NAME

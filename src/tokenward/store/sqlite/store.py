@@ -10,7 +10,7 @@ from tokenward.store.sqlite.books import SqliteBooks
 from tokenward.store.sqlite.cap_desk import CapDesk
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import COMMIT_LIMIT_S, Database
-from tokenward.store.sqlite.folder import FolderLock, open_writer
+from tokenward.store.sqlite.folder import FILE_NAME, FolderLock, Place, open_writer
 from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.keys import SqliteKeys
 from tokenward.store.sqlite.ledger import SqliteLedger
@@ -38,7 +38,9 @@ class SqliteStore:
         commit_limit_s: float,
     ) -> None:
         self._lock = lock
-        self.database: Final = Database(open_writer(folder), commit_limit_s)
+        self.database: Final = Database(
+            open_writer(folder), commit_limit_s, Place(folder / FILE_NAME)
+        )
         self._reader = Reader(folder)
         journal = Journal(self.database)
         counters = Counters(self.database)
