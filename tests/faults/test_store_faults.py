@@ -158,7 +158,11 @@ async def test_a_store_that_fails_under_load_gives_no_401_and_loses_no_call(
         is_over = True
         await asyncio.gather(*callers)
     codes = Counter(told)
-    assert codes.keys() == {(200, ""), (503, "store:unavailable")}, codes
+    # A failed commit makes the store forget what it had in memory: keys are not in sight then.
+    assert codes.keys() - {(503, "key:stale_view")} == {
+        (200, ""),
+        (503, "store:unavailable"),
+    }, codes
     names = [line["tag"] for line in standin.bill()["lines"] if line["tag"].startswith("flaky-")]
     ledger = await ended(own.folder / "data", *names, wait_s=20)
     bill = billed(line for line in standin.bill()["lines"] if line["tag"].startswith("flaky-"))
