@@ -186,6 +186,15 @@ def test_another_spelling_of_an_admin_route_is_no_route_even_with_the_token(
             assert answer.status in (400, 404, 405), (spelling, answer)
 
 
+@pytest.mark.req("S-1", "S-2")
+def test_the_admin_prefix_is_read_as_it_was_sent(guard: GuardProcess) -> None:
+    """A proxy that closes `/admin/` to the outside must not be gone round by `/%61dmin/`."""
+    headers = [("authorization", f"Bearer {guard.admin_token}")]
+    for target in ("/%61dmin/v1/status", "/admin%2fv1/status", "/ADMIN/v1/status", "/%68ealthz"):
+        answer = ask(guard.base_url, "GET", target, headers)
+        assert (answer.status, answer.code) == (404, "route:unknown"), target
+
+
 @pytest.mark.req("S-1", "S-8")
 def test_an_api_key_opens_no_admin_route(guard: GuardProcess, key: Key) -> None:
     for name in KEY_HEADERS:

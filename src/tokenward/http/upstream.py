@@ -194,7 +194,6 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-@lru_cache(maxsize=256)
 def _target(url: str) -> URL:
     # Visible ASCII only, so that no part of it can end the request line.
     if not _URL.fullmatch(url) or "#" in url or "@" in url.split("/", 3)[2]:

@@ -1,0 +1,105 @@
+"""Other people's software for the tests: pinned by hashes, fetched once, kept in `.venv/clients`.
+
+Where it cannot be had (no Node, no registry), a test is skipped and says so.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from house.source import ROOT
+
+CACHE = ROOT / ".venv" / "clients"
+PINS = ROOT / "tests" / "clients"
+NODE_MAJOR_MIN = 20
+_FETCH_LIMIT_S = 600
+_UNREACHABLE = (
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ETIMEDOUT",
+    "NewConnectionError",
+    "Temporary failure in name resolution",
+    "No matching distribution found",
+)
+
+
+def node_modules() -> Path:
+    """The folder in which `node` finds the packages of `clients/node/package-lock.json`."""
+    _require_node()
+    pins = [PINS / "node" / name for name in ("package.json", "package-lock.json", "run.mjs")]
+
+    def fill(folder: Path) -> None:
+        for pin in pins:
+            shutil.copy(pin, folder)
+        _fetch(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+
+    return _cached("node", pins, fill)
+
+
+def suites() -> Path:
+    """A folder with the unpacked sdists of `clients/sdists.txt` and, in `venv`, a Python that can
+    run their test-suites (`clients/suites.txt`)."""
+    pins = [PINS / "sdists.txt", PINS / "suites.txt"]
+
+    def fill(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+        sdists = ["download", "--no-deps", "--no-binary", ":all:", "--require-hashes"]
+        _fetch([*pip, *sdists, "-r", str(pins[0])], folder)
+        for archive in folder.glob("*.tar.gz"):
+            shutil.unpack_archive(archive, folder, filter="data")
+        _fetch([sys.executable, "-m", "venv", "venv"], folder)
+        pip[0] = str(folder / "venv" / "bin" / "python")
+        _fetch([*pip, "install", "--require-hashes", "-r", str(pins[1])], folder)
+
+    return _cached("suites", pins, fill)
+
+
+def _require_node() -> None:
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        pytest.skip("needs Node and npm, which are not installed")
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(said.strip().lstrip("v").split(".")[0]) < NODE_MAJOR_MIN:
+        pytest.skip(f"needs Node {NODE_MAJOR_MIN} or newer; this is {said.strip()}")
+
+
+def _cached(name: str, pins: list[Path], fill: Callable[[Path], None]) -> Path:
+    """The folder for just these pins, filled by whoever comes first. It is filled where it stays,
+    because a virtual environment cannot be moved."""
+    digest = hashlib.sha256(b"\0".join(pin.read_bytes() for pin in pins)).hexdigest()[:16]
+    folder = CACHE / f"{name}-{digest}"
+    with _lock(name):
+        done = folder / "filled"
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            fill(folder)
+            done.touch()
+    return folder
+
+
+@contextmanager
+def _lock(name: str) -> Iterator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(command: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_LIMIT_S, check=False
+    )
+    said = done.stdout + done.stderr
+    if done.returncode and any(sign in said for sign in _UNREACHABLE):
+        pytest.skip(f"the package registry cannot be reached: {said[-200:]}")
+    assert done.returncode == 0, f"{command}: {said[-2000:]}"
