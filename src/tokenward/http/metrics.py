@@ -31,6 +31,8 @@ SECONDS: Final = (
     40.96,
     81.92,
 )
+GUARD_SECONDS: Final = (0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.1, 1.0)
+WHERE: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
 
@@ -53,12 +55,7 @@ class Metrics:
             Histogram(
                 "gen_ai_server_request_duration_seconds",
                 "Time of a guarded call, provider included.",
-                (
-                    "gen_ai_operation_name",
-                    "gen_ai_provider_name",
-                    "gen_ai_request_model",
-                    "error_type",
-                ),
+                (*WHERE, "error_type"),
                 buckets=SECONDS,
                 registry=self.registry,
             )
@@ -67,7 +64,7 @@ class Metrics:
             Histogram(
                 "gen_ai_server_time_to_first_token_seconds",
                 "Time until the first byte of the answer's body.",
-                ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"),
+                WHERE,
                 buckets=SECONDS,
                 registry=self.registry,
             )
@@ -100,19 +97,7 @@ class Metrics:
         self._guard = Histogram(
             "tokenward_guard_seconds",
             "The guard's own time a request, without the provider's.",
-            buckets=(
-                0.0001,
-                0.0002,
-                0.0004,
-                0.0008,
-                0.0016,
-                0.0032,
-                0.0064,
-                0.0128,
-                0.0256,
-                0.1,
-                1,
-            ),
+            buckets=GUARD_SECONDS,
             registry=self.registry,
         )
         self._add_gauge = partial(Gauge, registry=self.registry)
