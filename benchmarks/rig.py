@@ -181,7 +181,7 @@ def machine() -> dict[str, Any]:
     cpu = Path("/proc/cpuinfo").read_text("utf-8")
     model = next((li for li in cpu.splitlines() if li.startswith("model name")), "").partition(": ")
     return {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
         "cpu": model[2],
         "kernel": platform.release(),
         "python": platform.python_version(),
