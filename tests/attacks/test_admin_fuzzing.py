@@ -94,7 +94,7 @@ def assert_in_its_words(answer: Answer, operation: dict[str, Any]) -> None:
         assert answer.status >= 400, answer
         code, message, request_id = answer.error
         assert ":" in code, answer
-        assert 5 < len(message) < 600, answer
+        assert len(message) > 5, answer
         assert request_id == answer.headers["x-request-id"]
 
 

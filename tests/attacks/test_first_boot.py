@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,14 @@ READY = {"PROVIDER_KEY": "sk-x"}
 
 
 def fails(
-    guard: GuardProcess, *words: str, status: int = 1, says: tuple[str, ...] = ()
+    guard: GuardProcess,
+    *words: str,
+    status: int = 1,
+    says: tuple[str, ...] = (),
+    ways: tuple[tuple[str, ...], ...] = ((), ("--json",)),
 ) -> subprocess.CompletedProcess[str]:
     """The command fails with one plain line, for people and, with `--json`, for scripts."""
-    for flags in ((), ("--json",)):
+    for flags in ways:
         done = guard.run(*flags, *words)
         assert (done.returncode, done.stdout) == (status, ""), done
         assert done.stderr.endswith("\n"), done
@@ -174,11 +179,12 @@ def test_a_taken_port_and_a_foreign_address_are_said_plainly(tmp_path: Path) -> 
 
 def test_wrong_words_are_answered_with_the_nearest_right_ones(tmp_path: Path) -> None:
     guard = GuardProcess(tmp_path / "guard", NOWHERE, READY)
-    fails(guard, "serv", status=2, says=("serve",))
+    told = partial(fails, ways=((),))
+    told(guard, "serv", status=2, says=("serve",))
     fails(guard, "key", "craete", status=2, says=("create",))
-    fails(guard, status=2, says=("--help",))
-    fails(guard, "key", "create", status=2, says=("--project",))
-    fails(guard, "key", "create", "--project", "a b", status=2, says=("'a b'",))
+    told(guard, status=2, says=("--help",))
+    told(guard, "key", "create", status=2, says=("--project",))
+    told(guard, "key", "create", "--project", "a b", status=2, says=("'a b'",))
     fails(
         guard,
         "key",
@@ -190,16 +196,16 @@ def test_wrong_words_are_answered_with_the_nearest_right_ones(tmp_path: Path) ->
         status=2,
         says=("20.00/day",),
     )
-    fails(guard, "key", "create", "--project", "p", "--expires", "soon", status=2, says=("30d",))
+    told(guard, "key", "create", "--project", "p", "--expires", "soon", status=2, says=("30d",))
     fails(
         guard, "key", "create", "--project", "p", "--cidr", "home", status=2, says=("10.0.0.0/8",)
     )
-    fails(guard, "key", "create", "--project", "p", "--rpm", "0", status=2, says=("rpm",))
-    fails(guard, "key", "show", "mykey", status=2, says=("tokenward key list",))
-    fails(guard, "key", "show", "AbCdEf012345", says=("tokenward key list",))
-    fails(guard, "cap", "set", "team:x", "1.00/day", status=2, says=("project",))
-    fails(guard, "credit", "add", "nobody", "5.00", says=("tokenward account create",))
-    fails(guard, "--config", "nowhere.toml", "key", "list", says=("tokenward init", "nowhere.toml"))
+    told(guard, "key", "create", "--project", "p", "--rpm", "0", status=2, says=("rpm",))
+    told(guard, "key", "show", "mykey", status=2, says=("tokenward key list",))
+    told(guard, "key", "show", "AbCdEf012345", says=("tokenward key list",))
+    told(guard, "cap", "set", "team:x", "1.00/day", status=2, says=("project",))
+    told(guard, "credit", "add", "nobody", "5.00", says=("tokenward account create",))
+    told(guard, "--config", "nowhere.toml", "key", "list", says=("tokenward init", "nowhere.toml"))
 
 
 def test_init_in_a_place_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:

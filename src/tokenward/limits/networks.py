@@ -102,11 +102,14 @@ def _is_port(text: str) -> bool:
     return not text or (text[0] == ":" and text[1:].isascii() and text[1:].isdigit())
 
 
-@lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
+    # A caller's own text: what is too long must not even be remembered.
+    return _short_address(text) if len(text) <= ADDRESS_CHARS_MAX else None
+
+
+@lru_cache(maxsize=4096)
+def _short_address(text: str) -> Address | None:
     """IPv4 inside IPv6 is the same machine as IPv4; an interface (`%eth0`) is nobody's address."""
-    if len(text) > ADDRESS_CHARS_MAX:
-        return None
     try:
         address = ip_address(text)
     except ValueError:
