@@ -33,7 +33,7 @@ demo: $(RUNTIME_STAMP) ## real SDK traffic, a leaked key drained until its cap s
 	$(BIN)/tokenward demo
 
 test: $(STAMP) check ## lint, types, contracts and the whole suite
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(STAMP) ## lint, format, types, import contracts
 	$(BIN)/ruff check src tests benchmarks
@@ -45,7 +45,7 @@ bench: $(STAMP) ## the benchmarks, one after another
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP) ## long storms, kills and fuzzing
-	$(BIN)/python -m pytest -m soak --override-ini addopts=-q --timeout 7200
+	$(BIN)/python -m pytest -m soak -n $(WORKERS) --maxschedchunk 1 -rP
 
 docs: $(STAMP) ## rewrite the parts of the docs that a tool writes
 	$(BIN)/python -m tests.house.write_docs
@@ -55,6 +55,7 @@ lock: ## pin the requirements anew, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml requirements/demo.in -o requirements/demo.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q requirements/build.in -o requirements/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml --extra tokenizer requirements/demo.in requirements/build.in requirements/test.in -o requirements/test.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q tests/clients/suites.in -o tests/clients/suites.txt
 
 clean: ## remove what the verbs made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

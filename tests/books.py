@@ -25,7 +25,8 @@ class Booked:
 
 
 def booked(data_folder: Path) -> dict[str, Booked]:
-    """Every hold in the file by request id, read beside the guard. No request may hold twice."""
+    """Every hold in the file by request id, read beside the guard; of several the last. No request
+    may hold again but one whose hold was voided."""
     holds: dict[int, Booked] = {}
     names: dict[int, str] = {}
     uri = f"{(data_folder / 'tokenward.db').absolute().as_uri()}?mode=rw"
@@ -44,8 +45,12 @@ def booked(data_folder: Path) -> dict[str, Booked]:
             holds[hold].end, holds[hold].why = kind, told.get("why", "")
             holds[hold].cost_nusd += nusd
             holds[hold].is_estimate = bool(estimate)
-    assert len(set(names.values())) == len(names), "a request id was held for twice"
-    return {names[hold]: each for hold, each in holds.items()}
+    found: dict[str, Booked] = {}
+    for hold, each in holds.items():
+        earlier = found.get(names[hold])
+        assert earlier is None or earlier.end == "void", f"{names[hold]} was held for twice"
+        found[names[hold]] = each
+    return found
 
 
 def billed(lines: Iterable[dict[str, Any]]) -> dict[str, int]:
@@ -66,7 +71,7 @@ def underpaid(bill: dict[str, int], ledger: dict[str, Booked]) -> dict[str, tupl
     }
 
 
-async def ended(data_folder: Path, *names: str, wait_s: float = 10) -> dict[str, Booked]:
+async def ended(data_folder: Path, *names: str, wait_s: float = 30) -> dict[str, Booked]:
     """The ledger as soon as these calls' holds have ended: that is on the disk a moment after the
     caller had its last byte."""
     until = time.monotonic() + wait_s

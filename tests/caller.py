@@ -1,5 +1,6 @@
 """An impatient caller: makes calls in all three dialects, leaves in mid-stream, and says exactly
-what it was told. Nothing is repeated, and a body that breaks off is never taken for whole."""
+what it was told. A body that breaks off is never taken for whole, and nothing is repeated but what
+the guard refused because the disk was late, as that of a machine full of tests can be."""
 
 import asyncio
 import json
@@ -14,7 +15,10 @@ import aiohttp
 from guard import GuardProcess
 
 CALL_LIMIT_S = 60.0
-PIECE_BYTES = 64 * 1024
+NOT_NOW = ("store:unavailable", "key:stale_view")
+NOT_NOW_S = 0.1
+IDLE_S = 2.0
+"""Before the other end could close a connection that is not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,13 @@ class Told:
         return str(details[0]["reason"] if details else error.get("code") or "")
 
     @property
+    def subject(self) -> str:
+        """Whose cap it was that refused."""
+        details = self.error.get("details")
+        facts = details[0]["metadata"] if details else self.error
+        return str(facts["subject"])
+
+    @property
     def events(self) -> list[Any]:
         """The `data:` of each server-sent event, decoded where it is JSON."""
         found = []
@@ -100,9 +111,10 @@ class Told:
 class Caller:
     """Calls one guard (or, to compare, one provider)."""
 
-    def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, base_url: str, session: aiohttp.ClientSession, tries_again: bool) -> None:
         self.base_url = base_url
         self._session = session
+        self._tries_again = tries_again
 
     async def call(
         self,
@@ -117,11 +129,28 @@ class Caller:
     ) -> Told:
         """One call. Hangs up when `leave_at` pieces came, or after `leave_s` wherever it is.
 
-        `script` goes into `x-standin`; `headers` are added; `on_piece` hears of every piece.
+        `script` goes into `x-standin`; `headers` are added; `on_piece` hears of every piece of an
+        answer that is no refusal.
         """
-        told = Told(on_piece=on_piece)
         given = {**({"x-standin": script} if script else {}), **(headers or {})}
-        sending = self._exchange(told, shape, shape.headers(key, given), leave_at)
+        until_s = time.monotonic() + CALL_LIMIT_S
+        while True:
+            told = Told(on_piece=on_piece)
+            await self._try(told, shape, shape.headers(key, given), leave_at, leave_s)
+            is_late = self._tries_again and told.status == 503 and told.code in NOT_NOW
+            if not is_late or time.monotonic() > until_s:
+                return told
+            await asyncio.sleep(NOT_NOW_S)
+
+    async def _try(
+        self,
+        told: Told,
+        shape: Shape,
+        headers: dict[str, str],
+        leave_at: int | None,
+        leave_s: float | None,
+    ) -> None:
+        sending = self._exchange(told, shape, headers, leave_at)
         try:
             await asyncio.wait_for(sending, CALL_LIMIT_S if leave_s is None else leave_s)
         except TimeoutError:
@@ -129,7 +158,6 @@ class Caller:
             told.left = True
         except (aiohttp.ClientError, ConnectionError):
             pass  # `status` and `is_whole` say it
-        return told
 
     async def _exchange(
         self, told: Told, shape: Shape, headers: dict[str, str], leave_at: int | None
@@ -148,33 +176,39 @@ class Caller:
                     return
                 told.body += piece
                 told.arrivals.append((time.monotonic() - began_s, len(told.body)))
-                told.on_piece()
+                if told.status < 400:
+                    told.on_piece()
             told.left = True
             answer.close()
 
 
 @asynccontextmanager
-async def calling(base_url: str) -> AsyncIterator[Caller]:
-    """A caller with a connection pool of its own."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=False)
+async def calling(base_url: str, *, tries_again: bool = True) -> AsyncIterator[Caller]:
+    """A caller with a connection pool of its own; without `tries_again` it repeats nothing."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        yield Caller(base_url, session)
+        yield Caller(base_url, session, tries_again)
 
 
 async def admin(guard: GuardProcess, method: str, path: str, **body: Any) -> Any:
-    """One request to the guard's admin API; its value. Fails the test if it is refused."""
+    """One request to the guard's admin API; its value. Fails the test if it is refused for good."""
+    until_s = time.monotonic() + CALL_LIMIT_S
     async with aiohttp.ClientSession() as session:
-        asked = session.request(
-            method,
-            f"{guard.base_url}/admin/v1{path}",
-            json=body if method in ("POST", "PUT") else None,
-            headers={"authorization": f"Bearer {guard.admin_token}"},
-        )
-        async with asked as answer:
-            value = await answer.json()
-            assert answer.status < 300, value
-            return value
+        while True:
+            asked = session.request(
+                method,
+                f"{guard.base_url}/admin/v1{path}",
+                json=body if method in ("POST", "PUT") else None,
+                headers={"authorization": f"Bearer {guard.admin_token}"},
+            )
+            async with asked as answer:
+                value = await answer.json()
+            if answer.status < 300:
+                return value
+            assert value["error"]["code"] in NOT_NOW, value
+            assert time.monotonic() < until_s, value
+            await asyncio.sleep(NOT_NOW_S)
 
 
 async def new_key(guard: GuardProcess, *caps: str, **wishes: Any) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 CREDENTIAL = "sk-standin-provider-credential"
 _READY = "stand-in ready on "
 _STOP_S = 10
+_NOTICED_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class StandinProcess:
         return shown
 
     def bill_when(
-        self, is_right: Callable[[dict[str, Any]], bool], wait_s: float = 10
+        self, is_right: Callable[[dict[str, Any]], bool], wait_s: float = _NOTICED_S
     ) -> dict[str, Any]:
         """The bill as soon as it is right: a line of a cut call comes when the stand-in notices.
         AssertionError after `wait_s`."""
@@ -49,6 +50,12 @@ class StandinProcess:
     def lines(self, tag: str) -> list[dict[str, Any]]:
         """The lines of calls that were sent with `x-standin: tag=…`."""
         return [line for line in self.bill()["lines"] if line["tag"] == tag]
+
+    def line(self, tag: str) -> dict[str, Any]:
+        """The one line of a call, as soon as it is there."""
+        bill = self.bill_when(lambda bill: any(line["tag"] == tag for line in bill["lines"]))
+        (line,) = (line for line in bill["lines"] if line["tag"] == tag)
+        return line
 
     def requests(self, last: int = 100) -> list[dict[str, Any]]:
         """The last requests it saw, oldest first."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import hashlib
 import hmac
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -38,13 +39,13 @@ from tokenward.providers.anthropic import ANTHROPIC
 from tokenward.providers.gemini import GEMINI
 from tokenward.providers.openai import OPENAI
 from tokenward.settings import Settings, resolve_secret
+from tokenward.settings.own_secrets import read_admin_token, read_pepper
 from tokenward.store.sqlite import SqliteStore
 
 DIALECTS: Final = (OPENAI, ANTHROPIC, GEMINI)
 SWEEP_EVERY_S: Final = 5.0
 BODY_TIMEOUT_S: Final = 60.0
 STRANGER_RECORDS_A_MINUTE: Final = 1_000
-PEPPER: Final = "file:pepper"
 
 
 class RealClock:
@@ -65,6 +66,28 @@ class RealDice:
     def below(self, limit: int) -> int:
         """A uniform integer in [0, limit)."""
         return secrets.randbelow(limit)
+
+
+class IdDice:
+    """Randomness for what must be unique and is no secret. It is fetched some thousand bytes at a
+    time: a system call costs more than the rest of drawing an id."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._used = 0
+
+    def below(self, limit: int) -> int:
+        """A uniform integer in [0, limit)."""
+        bits = (limit - 1).bit_length()
+        size = (bits + 7) // 8
+        while True:
+            if self._used + size > len(self._bytes):
+                self._bytes, self._used = os.urandom(max(4096, size)), 0
+            drawn = self._bytes[self._used : self._used + size]
+            self._used += size
+            number = int.from_bytes(drawn) >> (size * 8 - bits)
+            if number < limit:
+                return number
 
 
 class StrangerRecords:
@@ -110,6 +133,8 @@ def providers(
             prices_from=each.prices_from or book.source_for(each.name, each.dialect, each.base_url),
             path_prefix=each.path_prefix,
             service_tiers=each.service_tiers,
+            stored_objects=each.stored_objects,
+            default_model=each.default_model,
         )
         for each in settings.providers
     )
@@ -124,8 +149,8 @@ class House:
         self.store = store
         self.running = RunningCalls()
         self.metrics = Metrics()
-        self._clock, self._dice = RealClock(), RealDice()
-        self._pepper = pepper(settings)
+        self._clock, self._dice = RealClock(), IdDice()
+        self._pepper = read_pepper(settings)
         self._upstreams = {
             each.name: HttpUpstream(ca_file=each.ca_file) for each in settings.providers
         }
@@ -146,6 +171,7 @@ class House:
     def _wire_guard(self, environ: Mapping[str, str]) -> Guard:
         settings, book = self.settings, price_book(self.settings)
         key = self._pepper.reveal().encode()
+        served = providers(settings, environ, book)
         return Guard(
             clock=self._clock,
             pepper=self._pepper,
@@ -154,7 +180,8 @@ class House:
             prices=book,
             rates=Rates(),
             concurrency=Concurrency(),
-            providers=providers(settings, environ, book),
+            providers=served,
+            default_models={p.dialect: p.default_model for p in served if p.default_model},
             upstreams=self._upstreams,
             running=self.running,
             limits=FlowLimits(
@@ -223,6 +250,9 @@ class House:
         webhook = self.settings.alerts.webhook
         if webhook is not None:
             alerts = Alerts(self.store.books, self._alerts_out, webhook)
+            watch = self.metrics.watch
+            watch("alerts_sent", "Events that the webhook took.", lambda: alerts.sent)
+            watch("alerts_given_up", "Events it did not take.", lambda: alerts.given_up)
             self._tasks.append(asyncio.create_task(alerts.run()))
 
     async def stop(self) -> None:
@@ -279,16 +309,6 @@ def office(
     )
 
 
-def pepper(settings: Settings) -> Secret:
-    """The server's secret under which keys are hashed. Raises SettingsError if there is none."""
-    try:
-        secret = resolve_secret(PEPPER, settings.data_dir, {}, "the pepper of this guard")
-    except SettingsError as error:
-        raise SettingsError(f"{error}. `tokenward init` makes it.") from None
-    assert secret is not None, "a file reference resolves to a secret or an error"
-    return secret
-
-
 async def open_store(settings: Settings) -> SqliteStore:
     """The records, under this process's lock. Raises StoreError."""
     thresholds = tuple(sorted(round(share * 1000) for share in settings.alerts.thresholds))
@@ -298,7 +318,7 @@ async def open_store(settings: Settings) -> SqliteStore:
 @asynccontextmanager
 async def open_office(settings: Settings) -> AsyncIterator[Office]:
     """The records without a guard, for one admin command. Raises StoreError, SettingsError."""
-    its_pepper = pepper(settings)
+    its_pepper = read_pepper(settings)
     store = await open_store(settings)
     try:
         yield office(settings, store, RunningCalls(), its_pepper, _nothing_to_check)
@@ -322,15 +342,8 @@ def serve(
     settings: Settings, environ: Mapping[str, str], on_ready: Callable[[str, int], None]
 ) -> None:
     """Run the guard until SIGTERM. Raises SettingsError or StoreError instead of starting badly."""
-    admin_token = resolve_secret(
-        settings.admin.token or "none", settings.base_dir, environ, "admin.token"
-    )
-    if admin_token is None:
-        raise SettingsError(
-            "admin.token is not set, and no guard starts without it: `tokenward init` writes one, "
-            'or set [admin] token = "env:TOKENWARD_ADMIN_TOKEN"'
-        )
-
+    read_pepper(settings)  # the first thing that is missing where nothing was made yet
+    admin_token = read_admin_token(settings, environ)
     door: Door | None = None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -340,12 +353,15 @@ def serve(
             door = await _furnished(settings, environ, store, admin_token)
         await door(scope, receive, send)
 
-    quiet_collector()
+    def be_ready(host: str, port: int) -> None:
+        quiet_collector()
+        on_ready(host, port)
+
     run(
         app,
         settings.server.host,
         settings.server.port,
         drain_s=settings.server.drain_s,
         limits=ConnectionLimits(),
-        on_ready=on_ready,
+        on_ready=be_ready,
     )

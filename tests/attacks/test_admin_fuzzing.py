@@ -7,22 +7,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.probe import Answer, admin, ask, new_key
+from chance import fuzz, soak
 from guard import GuardProcess, provider_settings, running_guard
 from tokenward.http.admin.route import PREFIX
 from tokenward.http.admin.routes import ROUTES
 
 OPERATIONS = [(route.method, route.path) for route in ROUTES]
-fuzz = settings(
-    max_examples=60,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 odd = st.one_of(
     st.none(),
     st.booleans(),
@@ -99,9 +93,10 @@ def assert_in_its_words(answer: Answer, operation: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", [60, soak(1_000, limit_s=1_800)])
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=[" ".join(it) for it in OPERATIONS])
 def test_an_admin_operation_answers_any_input_in_its_own_words(
-    guard: GuardProcess, method: str, path: str
+    guard: GuardProcess, method: str, path: str, examples: int
 ) -> None:
     whole = document(guard)
     operation = whole["paths"][PREFIX + path][method.lower()]
@@ -121,7 +116,7 @@ def test_an_admin_operation_answers_any_input_in_its_own_words(
         }
     )
 
-    @fuzz
+    @fuzz(examples)
     @given(wishes, places, st.dictionaries(st.text(max_size=5), odd, max_size=1))
     def run(given: dict[str, Any], parts: dict[str, str], more: dict[str, Any]) -> None:
         target = PREFIX + path.format(

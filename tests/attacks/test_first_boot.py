@@ -109,7 +109,7 @@ WRONG: dict[str, tuple[Callable[[GuardProcess], None], dict[str, str], tuple[str
     "admin token empty": (admin_token(""), READY, ("admin.token",)),
     "admin token blank": (admin_token(" \n"), READY, ("admin.token",)),
     "admin token of two words": (admin_token("a b"), READY, ("admin.token", "one word")),
-    "admin token file gone": (gone("data/admin.token"), READY, ("admin.token", "chmod 600")),
+    "admin token file gone": (gone("data/admin.token"), READY, ("admin.token", "tokenward init")),
     "admin token open to all": (open_to_all("data/admin.token"), READY, ("chmod 600",)),
     "pepper gone": (gone("data/pepper"), READY, ("pepper", "tokenward init")),
     "pepper open to all": (open_to_all("data/pepper"), READY, ("pepper", "chmod 600")),
@@ -135,7 +135,7 @@ WRONG: dict[str, tuple[Callable[[GuardProcess], None], dict[str, str], tuple[str
         variable("TOKENWARD_SERVER__PORT"), READY, ("TOKENWARD_SERVER__PORT",)
     ),
     "no settings": (gone("tokenward.toml"), READY, ("tokenward init",)),
-    "no data folder": (data_is_gone, READY, ("admin.token", "cannot be read")),
+    "no data folder": (data_is_gone, READY, ("data folder", "tokenward init")),
     "a file for a data folder": (data_is_a_file, READY, ("data",)),
     "records that are none": (records_are_rubbish, READY, ("data",)),
 }  # fmt: skip

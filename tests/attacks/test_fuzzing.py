@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.probe import (
@@ -16,11 +16,13 @@ from attacks.probe import (
     new_key,
     settled_caps,
 )
+from chance import fuzz, soak
 from guard import GuardProcess
 from standin import StandinProcess
 from tokenward.app import DIALECTS
 
-EXAMPLES = 200
+DOCUMENTS = [200, soak(2_000, limit_s=1_800)]
+BYTES = [100, soak(1_000, limit_s=1_800)]
 DOCUMENTED_5XX = {"store:unavailable", "provider:unavailable", "provider:no_answer"}
 MODELS = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
 ENTRANCES = [
@@ -94,13 +96,6 @@ GOOD: dict[str, dict[str, Any]] = {
         "generationConfig": {"maxOutputTokens": 20},
     },
 }
-fuzz = settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @st.composite
@@ -159,11 +154,12 @@ def assert_clear(answer: Answer, entrance: Entrance) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", DOCUMENTS)
 @pytest.mark.parametrize("entrance", ENTRANCES, ids=lambda entrance: entrance.name)
 def test_any_json_is_answered_clearly_and_charged_rightly(
-    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance
+    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance, examples: int
 ) -> None:
-    @fuzz
+    @fuzz(examples)
     @given(documents(entrance.dialect))
     def run(document: dict[str, Any]) -> None:
         check(guard, standin, key, entrance, json.dumps(document).encode())
@@ -179,9 +175,10 @@ pieces = st.sampled_from(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", BYTES)
 @pytest.mark.parametrize("entrance", ENTRANCES, ids=lambda entrance: entrance.name)
-def test_any_bytes_are_answered_clearly_and_cost_nothing(
-    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance
+def test_any_bytes_are_answered_clearly_and_charged_rightly(
+    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance, examples: int
 ) -> None:
     good = json.dumps(GOOD[entrance.dialect]).encode()
 
@@ -193,7 +190,7 @@ def test_any_bytes_are_answered_clearly_and_cost_nothing(
             data[at : at + draw(st.integers(0, 8))] = draw(pieces | st.binary(max_size=4))
         return bytes(data)
 
-    @settings(fuzz, max_examples=EXAMPLES // 2)
+    @fuzz(examples)
     @given(st.binary(max_size=64) | st.lists(pieces).map(b"".join) | broken())
     def run(data: bytes) -> None:
         check(guard, standin, key, entrance, data)
@@ -202,9 +199,10 @@ def test_any_bytes_are_answered_clearly_and_cost_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("examples", BYTES)
 @pytest.mark.parametrize("entrance", FORMS, ids=lambda entrance: entrance.name)
 def test_any_form_is_answered_clearly_and_charged_rightly(
-    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance
+    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance, examples: int
 ) -> None:
     names = st.sampled_from(
         ["model", "prompt", "file", "image", "image[]", "n", "stream", "size", "response_format",
@@ -216,7 +214,7 @@ def test_any_form_is_answered_clearly_and_charged_rightly(
     )  # fmt: skip
     ends = st.sampled_from(["", '; filename="a.wav"', '; filename="'])
 
-    @settings(fuzz, max_examples=EXAMPLES // 2)
+    @fuzz(examples)
     @given(st.lists(st.tuples(names, values, ends), max_size=5))
     def run(fields: list[tuple[str, bytes, str]]) -> None:
         good = [("model", b"whisper-1", ""), ("file", b"RIFF", '; filename="a.wav"')]

@@ -20,7 +20,6 @@ from guard import provider_settings, running_guard
 from standin import running_standin
 
 CLOSED = "http://127.0.0.1:1"
-pytestmark = pytest.mark.xdist_group("secrets")  # one life is searched by all tests here
 
 
 @pytest.fixture(scope="module")

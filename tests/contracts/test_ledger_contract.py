@@ -1,9 +1,9 @@
 """Caps are ceilings, holds are whole or not at all, and a refusal says why."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from ledger_world import (
     MINUTE_MS,

@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -62,3 +64,44 @@ def test_a_cap_that_fills_is_told_to_the_webhook_also_when_it_failed_at_first(
     told = [event for event in GOT if event["kind"] == "cap:threshold"]
     assert all(str(event["subject"]).startswith("key:") for event in told)
     assert key not in json.dumps(GOT)
+
+
+class Gone(BaseHTTPRequestHandler):
+    """A webhook that is no longer there."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(404)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def test_a_webhook_that_takes_nothing_shows_in_the_metrics_and_in_one_line_of_the_log(
+    standin: StandinProcess, tmp_path: Path
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Gone)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    hook = f'\n[alerts]\nwebhook = "http://127.0.0.1:{server.server_port}/hook-secret"\n'
+    settings = provider_settings(standin.base_url) + hook
+    try:
+        with running_guard(tmp_path, settings, {"PROVIDER_KEY": standin.credential}) as guard:
+            guard.key()
+            guard.key()
+            until = time.monotonic() + 20
+            shown = ""
+            while "tokenward_alerts_given_up 2.0" not in shown:
+                assert time.monotonic() < until, shown
+                with urllib.request.urlopen(f"{guard.base_url}/metrics", timeout=10) as answer:
+                    shown = answer.read().decode()
+            assert "tokenward_alerts_sent 0.0" in shown
+            (line,) = guard.log().splitlines()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+    assert "answered 404 to event 1 (key:created)" in line
+    assert "hook-secret" not in line

@@ -47,7 +47,7 @@ async def test_an_answer_without_usage_costs_the_whole_hold_and_says_that_it_is_
     assert (told.status, told.is_whole) == (200, True)
     assert ledger.is_estimate
     assert ledger.cost_nusd == ledger.held_nusd
-    (line,) = standin.lines(name.replace(" ", "-"))
+    line = standin.line(name.replace(" ", "-"))
     assert 0 < line["cost_nusd"] <= ledger.cost_nusd
 
 
@@ -60,7 +60,7 @@ async def test_a_whole_answer_costs_to_the_nano_dollar_what_the_provider_bills(
     script = f"{OUTPUT}; reasoning=100; cached=50; input_tokens=80"
     _, ledger = await play(guard, SHAPES[kind], script, name)
     assert not ledger.is_estimate
-    (line,) = standin.lines(name.replace(" ", "-"))
+    line = standin.line(name.replace(" ", "-"))
     assert ledger.cost_nusd == line["cost_nusd"]
 
 
@@ -74,7 +74,7 @@ async def test_a_dearer_tier_than_asked_for_is_priced_as_served(
         name = f"tier-{tier}-{stream}"
         script = f"{OUTPUT}; tier={tier}" if tier else OUTPUT
         _, ledger = await play(guard, chat(stream=stream), script, name)
-        (line,) = standin.lines(name)
+        line = standin.line(name)
         assert (ledger.cost_nusd, ledger.overrun_nusd) == (line["cost_nusd"], 0)
         costs[tier] = ledger.cost_nusd
     assert costs["flex"] < costs[""] < costs["priority"]
@@ -103,7 +103,7 @@ async def test_a_stream_that_breaks_on_the_way_is_charged_and_never_looks_whole(
     name = f"mid-{fault.replace('@', '-')}-{kind}"
     told, ledger = await play(guard, SHAPES[kind], f"{OUTPUT}; fail={fault}", name)
     assert (ledger.end, ledger.cost_nusd) == ("settle", ledger.held_nusd)
-    (line,) = standin.lines(name.replace(" ", "-"))
+    line = standin.line(name.replace(" ", "-"))
     assert line["cost_nusd"] <= ledger.cost_nusd
     assert told.status == 200
     for ending in (b"[DONE]", b"message_stop", b'"finishReason"', b'"finish_reason":"stop"'):
@@ -122,7 +122,7 @@ async def test_a_reset_before_the_head_is_told_as_502_and_charged_in_full(
     assert (told.status, told.code) == (502, "provider:no_answer")
     assert told.headers["x-should-retry"] == "false", "an SDK must not pay twice on its own"
     assert (ledger.end, ledger.cost_nusd) == ("settle", ledger.held_nusd)
-    assert len(standin.lines(f"early-{kind}".replace(" ", "-"))) == 1, "it was sent once"
+    assert standin.line(f"early-{kind}".replace(" ", "-")), "it was sent, and once"
 
 
 @pytest.mark.parametrize("fault", ["reset@1", "garbage@1", "close@1"])
@@ -133,7 +133,7 @@ async def test_a_document_that_breaks_is_charged_in_full_and_never_completed(
     name = f"torn-{fault.replace('@', '-')}-{kind}"
     told, ledger = await play(guard, SHAPES[kind], f"{OUTPUT}; fail={fault}", name)
     assert (ledger.end, ledger.cost_nusd) == ("settle", ledger.held_nusd)
-    (line,) = standin.lines(name.replace(" ", "-"))
+    line = standin.line(name.replace(" ", "-"))
     assert line["cost_nusd"] <= ledger.cost_nusd
     assert not told.is_whole or told.error == {}, "half a document is no document"
 
@@ -148,7 +148,7 @@ async def test_a_huge_answer_passes_whole_and_is_never_booked_below_the_bill(
     told, ledger = await play(guard, SHAPES[kind], script, name)
     assert told.is_whole
     assert len(told.body) > 40_000_000
-    (line,) = standin.lines(name)
+    line = standin.line(name)
     assert line["cost_nusd"] <= ledger.cost_nusd <= ledger.held_nusd
 
 
@@ -170,7 +170,7 @@ async def test_a_provider_that_thinks_long_before_its_head_is_waited_for(
 ) -> None:
     told, ledger = await play(guard, claude(), f"{OUTPUT}; first_ms=1500", "slow-head")
     assert told.is_whole
-    assert ledger.cost_nusd == standin.lines("slow-head")[0]["cost_nusd"]
+    assert ledger.cost_nusd == standin.line("slow-head")["cost_nusd"]
 
 
 @pytest.fixture(scope="module")

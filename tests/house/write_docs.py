@@ -18,6 +18,7 @@ from tokenward.cli.main import build_parser
 from tokenward.http.admin.route import PREFIX
 from tokenward.http.admin.routes import ROUTES
 from tokenward.providers.anthropic import ANTHROPIC
+from tokenward.providers.ask import Route
 from tokenward.providers.gemini import GEMINI
 from tokenward.providers.openai import OPENAI
 from tokenward.settings import example_text
@@ -229,11 +230,16 @@ def write_routes() -> str:
     parts = []
     for title, dialect in (("OpenAI", OPENAI), ("Anthropic", ANTHROPIC), ("Gemini", GEMINI)):
         rows = [
-            (f"`{route.method} {route.path}`", f"`{route.operation}`", METERS[route.meter.value])
+            (f"`{route.method} {route.path}`", f"`{route.operation}`", _charged(route))
             for route in dialect.routes
         ]
         parts += [f"### {title}", _table(("route", "operation", "charged"), rows)]
     return "\n\n".join(parts)
+
+
+def _charged(route: Route) -> str:
+    charged = METERS[route.meter.value]
+    return f"{charged}; closed without `stored_objects`" if route.stored else charged
 
 
 def write_admin() -> str:

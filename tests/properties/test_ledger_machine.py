@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from chance import FROM_SEED, fresh_seed, soak
 from ledger_model import Call, LedgerModel
 from ledger_world import NOON_MS, MovingClock, ask, cap, charge, open_sqlite
 from tokenward.kernel.bound import CostBound
@@ -195,10 +202,10 @@ class LedgerMachine(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
 
-LedgerMachine.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-TestLedgerMachine = pytest.mark.req("F-1")(LedgerMachine.TestCase)
+@pytest.mark.req("F-1")
+@pytest.mark.parametrize(("runs", "steps"), [(25, 30), soak(2_500, 50, limit_s=3_600)])
+def test_the_ledger_agrees_with_the_second_opinion_whatever_happens(runs: int, steps: int) -> None:
+    run_state_machine_as_test(
+        seed(fresh_seed())(LedgerMachine),
+        settings=settings(FROM_SEED, max_examples=runs, stateful_step_count=steps),
+    )

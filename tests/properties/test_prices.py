@@ -1,7 +1,6 @@
 """Prices against the library's own arithmetic, and bounds against costs."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,6 +17,7 @@ from genai_prices.types import (
 from genai_prices.types import Usage as LibraryUsage
 from hypothesis import event, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tokenward.kernel.usage import COUNTS, Usage
 from tokenward.prices.book import PriceBook

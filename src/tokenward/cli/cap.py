@@ -54,6 +54,18 @@ def _set(args: Namespace, desk: Desk) -> None:
         "throttle": args.throttle,
     }
     desk.tell(desk.ask("PUT", "/caps", body), lambda cap: caps_table([cap]))
+    if not desk.as_json:
+        _warn_of_nobody(body["subject"], desk)
+
+
+def _warn_of_nobody(subject: str, desk: Desk) -> None:
+    """A project comes with its first key and may be capped before; or its name is mistyped."""
+    kind, _, name = subject.partition(":")
+    if kind == "project" and name not in {key["project"] for key in desk.ask("GET", "/keys")}:
+        desk.note(
+            f"No key is of project {name} yet: the cap waits for its first one. If you meant "
+            "another project: tokenward key list"
+        )
 
 
 def _remove(args: Namespace, desk: Desk) -> None:

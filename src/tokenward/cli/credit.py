@@ -6,7 +6,7 @@ from typing import Any
 from tokenward.cli.desk import Desk
 from tokenward.cli.parser import UsageError, Verbs, add_verbs
 from tokenward.kernel.money import format_usd
-from tokenward.keys.names import check_name
+from tokenward.kernel.names import check_name
 
 
 def add(verbs: Verbs) -> None:

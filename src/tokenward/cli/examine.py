@@ -19,7 +19,11 @@ _GLOB_SIGNS: Final = frozenset("*?[")
 
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     """Every check that needs no records."""
-    yield _secrets(settings, environ)
+    try:
+        yield _secrets(settings, environ)
+    except PermissionError as error:
+        why = f"this user may not look at {error.filename}; run tokenward as the user who owns it"
+        yield _bad("secrets", why)
     if settings.data_dir.is_dir():
         yield _disk(settings.data_dir)
     yield _prices(settings)

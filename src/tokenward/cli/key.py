@@ -40,7 +40,8 @@ def _add_create(inner: Verbs) -> None:
     create = inner.add(
         "create",
         "create a key and show it once",
-        "Without --cap a key is only held to the caps of its project and account.",
+        "Without --cap a key is only held to the caps of its project and account; where there are\n"
+        "none it can spend without limit.",
     )
     create.add_argument("--project", metavar="P", required=True, help="what it is for")
     create.add_argument("--account", metavar="A", default="", help="who pays; default: default")
@@ -87,8 +88,26 @@ def _create(args: Namespace, desk: Desk) -> None:
     }
     made = desk.ask("POST", "/keys", body)
     desk.tell(made, _created)
-    if not made["caps"]:
-        desk.note(f"It has no cap of its own: tokenward cap set key:{made['id']} 5.00/day")
+    if not made["caps"] and not desk.as_json:
+        desk.note(_without_cap(made, desk))
+
+
+def _without_cap(key: dict[str, Any], desk: Desk) -> str:
+    """What it means that a key has no cap of its own. Caps on some models leave the others open."""
+    owners = (f"project:{key['project']}", f"account:{key['account']}")
+    caps = desk.ask("GET", "/caps")
+    shared = {cap["subject"] for cap in caps if cap["subject"] in owners and not cap["model"]}
+    if shared:
+        held = " and ".join(owner for owner in owners if owner in shared)
+        return (
+            f"It has no cap of its own and shares what {held} may spend. "
+            f"Give it one: tokenward cap set key:{key['id']} 5.00/day"
+        )
+    return (
+        "Warning: no cap applies to this key. Whoever gets hold of it can spend without limit. "
+        f"Set one now: tokenward cap set key:{key['id']} 5.00/day, or one for all keys of its "
+        f"project: tokenward cap set {owners[0]} 20.00/day"
+    )
 
 
 def _created(key: dict[str, Any]) -> str:

@@ -75,6 +75,8 @@ def run(
     except BrokenPipeError:
         _close_quietly()
         return 1
+    except PermissionError as error:
+        return _fail(stderr, as_json, "system:failed", _closed(f"{error.filename}"), 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(stderr, as_json, "system:failed", f"{error.strerror or error}{where}", 1)
@@ -92,6 +94,10 @@ def build_parser() -> Parser:
     for name in VERBS:
         import_module(f"tokenward.cli.{name}").add(verbs)
     return parser
+
+
+def _closed(path: str) -> str:
+    return f"This user may not read or write {path}. Run tokenward as the user who owns it"
 
 
 def _fail(err: TextIO, as_json: bool, code: str, message: str, status: int) -> int:

@@ -40,6 +40,11 @@ def _lines(spans: list[dict[str, Any]]) -> str:
     return "\n".join(msgspec.json.encode(span).decode() for span in spans)
 
 
+def _became(record: dict[str, Any]) -> str:
+    became: str = record.get("refusal") or record.get("outcome") or "-"
+    return f"{became}, cost estimated" if record.get("is_estimate") else became
+
+
 def _screen(records: list[dict[str, Any]]) -> str:
     if not records:
         return "No requests in this time; look further back with --since 7d."
@@ -52,7 +57,7 @@ def _screen(records: list[dict[str, Any]]) -> str:
             format_usd(record.get("cost_nusd", 0)),
             f"{record.get('input_tokens', 0):,}",
             f"{record.get('output_tokens', 0):,}",
-            record.get("refusal") or record.get("outcome") or "-",
+            _became(record),
         )
         for record in records
     ]

@@ -37,6 +37,11 @@ def _screen(usage: dict[str, Any], by: str) -> str:
         f"{format_usd(usage['cost_nusd'])} in {plural(usage['calls'], 'call')}, "
         f"{usage['input_tokens']:,} tokens in and {usage['output_tokens']:,} out, {span}"
     )
+    if usage["estimates"]:
+        total += (
+            f"\n{plural(usage['estimates'], 'call is', 'calls are')} charged at the "
+            "upper bound, because the real cost is not known; which: tokenward records"
+        )
     if not usage["rows"]:
         return total
     rows = [
@@ -46,8 +51,9 @@ def _screen(usage: dict[str, Any], by: str) -> str:
             f"{row['calls']:,}",
             f"{row['input_tokens']:,}",
             f"{row['output_tokens']:,}",
+            f"{row['estimates']:,}",
         )
         for row in usage["rows"]
     ]
-    heads = (by.upper(), ">COST", ">CALLS", ">TOKENS IN", ">TOKENS OUT")
+    heads = (by.upper(), ">COST", ">CALLS", ">TOKENS IN", ">TOKENS OUT", ">ESTIMATED")
     return f"{table(heads, rows)}\n\n{total}"

@@ -5,7 +5,9 @@ sent when the one before was taken or given up. What happened while no guard ran
 """
 
 import asyncio
+import logging
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,16 +19,26 @@ from tokenward.pipeline.interfaces import Upstream
 EVERY_S: Final = 1.0
 TRIES_MAX: Final = 3
 BATCH_MAX: Final = 100
+PASSING: Final = frozenset((408, 425, 429))
+"""Beside 5xx: the same POST may be taken a moment later (RFC 9110, RFC 8470, RFC 6585)."""
+
+log = logging.getLogger("tokenward.alerts")
 
 
 class Alerts:
-    """A background loop; one POST an event: `{"number","ts","kind","subject","facts"}`."""
+    """A background loop; one POST an event: `{"number","ts","kind","subject","facts"}`.
+
+    An event is `sent` when the webhook answered 2xx, and `given_up` when it answered what no
+    repetition changes, or nothing better in `TRIES_MAX` tries. The first of a row that is given
+    up is logged.
+    """
 
     def __init__(self, books: Books, upstream: Upstream, url: str) -> None:
         self._books = books
         self._upstream = upstream
         self._url = url
         self._after = 0
+        self._is_failing = False
         self.sent = 0
         self.given_up = 0
 
@@ -44,15 +56,38 @@ class Alerts:
 
     async def _tell(self, number: int, event: Event) -> None:
         body = msgspec.json.encode({"number": number, **msgspec.to_builtins(event)})
-        headers = ((b"content-type", b"application/json"), (b"user-agent", b"tokenward"))
         for attempt in range(TRIES_MAX):
-            try:
-                answer = await self._upstream.send("POST", self._url, headers, body)
-                await answer.close()
-                if answer.status < 500:
-                    self.sent += 1
-                    return
-            except ProviderError:
-                pass  # counted below, after the last try
-            await asyncio.sleep(EVERY_S * 2**attempt)
+            if attempt:
+                await asyncio.sleep(EVERY_S * 2 ** (attempt - 1))
+            status = await self._post(body)
+            if 200 <= status < 300:
+                self.sent += 1
+                self._is_failing = False
+                return
+            if status and status < 500 and status not in PASSING:
+                break
         self.given_up += 1
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning("%s", self._why_given_up(number, event, status))
+
+    async def _post(self, body: bytes) -> int:
+        """The answer's status, 0 if none came."""
+        headers = ((b"content-type", b"application/json"), (b"user-agent", b"tokenward"))
+        try:
+            answer = await self._upstream.send("POST", self._url, headers, body)
+        except ProviderError:
+            return 0
+        await answer.close()
+        return answer.status
+
+    def _why_given_up(self, number: int, event: Event, status: int) -> str:
+        """Never the path or the query: what makes the address hard to guess stands there."""
+        where = urlsplit(self._url)
+        host = where.netloc.rpartition("@")[2]
+        did = f"answered {status} to" if status else "did not answer"
+        return (
+            f"tokenward: the alerts webhook at {where.scheme}://{host} {did} event {number} "
+            f"({event.kind}), so it is given up, and so are later ones until one is taken. "
+            f"Check alerts.webhook; read them: tokenward events --after {number - 1}"
+        )

@@ -12,22 +12,27 @@ CALLER_GONE: Final = Refusal(
 
 
 async def read_body(
-    receive: Receive, content_length: int | None, *, limit_bytes: int, timeout_s: float
+    receive: Receive,
+    content_length: int | None,
+    whole_body: bytes | None = None,
+    *,
+    limit_bytes: int,
+    timeout_s: float,
 ) -> bytes | Refusal:
     """The body, or why not: `request:too_large` (413), `request:timeout` (408), or `CALLER_GONE`.
 
-    `content_length` is what the head said, checked by the server. A body that says it is too
+    `content_length` is what the head said, checked by the server; `whole_body` is there already if
+    it came with the head, as most do, and then nothing is waited for. A body that says it is too
     large is refused before a byte of it is asked for (so `Expect: 100-continue` spares the
     sending); a chunked one as soon as it has passed the limit.
     """
     if content_length is not None and content_length > limit_bytes:
         return _too_large(limit_bytes)
+    if whole_body is not None:
+        return whole_body if len(whole_body) <= limit_bytes else _too_large(limit_bytes)
     try:
         async with asyncio.timeout(timeout_s):
             message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                body: bytes = message.get("body", b"")  # came with the head, as most do
-                return body if len(body) <= limit_bytes else _too_large(limit_bytes)
             pieces = bytearray()
             while message["type"] == "http.request":
                 pieces += message.get("body", b"")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from tokenward.http.body import read_body
+from tokenward.http.exchange import WHOLE_BODY
 from tokenward.http.reply import AsgiReply
 from tokenward.http.routing import Routes
 from tokenward.kernel.ids import Dice, base62_number
@@ -70,7 +71,10 @@ class Gateway:
             header_list=header_list,
             client_ip=client_address((scope.get("client") or ("",))[0], headers, self._trusted),
             read_body=partial(
-                self._read_body, receive, int(length) if length is not None else None
+                self._read_body,
+                receive,
+                int(length) if length is not None else None,
+                scope.get("extensions", {}).get(WHOLE_BODY),
             ),
         )
         await guard_call(self._guard, arrived, reply)

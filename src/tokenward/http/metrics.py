@@ -115,7 +115,7 @@ class Metrics:
             return
         where = (record.provider, model)
         operation = OPERATIONS.get(record.route, record.route)
-        error = record.refusal or (str(record.status) if record.status >= 400 else "")
+        error = record.refusal or (str(record.status) if record.status >= 300 else "")
         self._duration(operation, *where, error).observe(record.total_ms / 1000)
         if record.ttft_ms is not None:
             self._first(operation, *where).observe(record.ttft_ms / 1000)
@@ -126,7 +126,7 @@ class Metrics:
             self._cost(model).inc(record.cost_nusd / 1_000_000_000)
 
     def _model(self, record: Record) -> str:
-        if record.provider_status is None or record.provider_status >= 400:
+        if record.provider_status is None or record.provider_status >= 300:
             return record.model if record.model in self._models else ""
         if record.model not in self._models and len(self._models) < MODELS_MAX:
             self._models.add(record.model)

@@ -6,15 +6,14 @@ adds what neither it nor uvicorn does, each for the reason beside it.
 """
 
 import asyncio
-import logging
 import secrets
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
 import httptools
 import msgspec
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -23,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-log = logging.getLogger("tokenward.http")
+from tokenward.http.exchange import Exchange, Outlet
 
 # After an answer the caller may still be sending: closing then would reset the connection and
 # take the answer away from it. So we stop writing, read on into the void, and close soon.
@@ -77,42 +76,6 @@ class _RefusedError(Exception):
     """Leaves a parser callback; httptools then stops parsing."""
 
 
-class _Outlet:
-    """What a request's cycle may do to the connection; closing lets the caller read first."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, connection: "StrictConnection") -> None:
-        self.write = connection.transport.write
-        self.is_closing = connection.transport.is_closing
-        self.close = connection.finish
-
-
-class _Cycle(RequestResponseCycle):
-    """A request and its answer. Ends like uvicorn's, without printing what an error says."""
-
-    async def run_asgi(self, app: ASGI3Application) -> None:
-        try:
-            await app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            pass  # the server is stopping, and the app did not catch it: end as if it had returned
-        except Exception as bug:  # noqa: BLE001 - one request's bug must not end the connection task
-            place = bug.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            where = f"{place.tb_frame.f_code.co_qualname}:{place.tb_lineno}" if place else "?"
-            log.error("a request ended in a bug: %s in %s", type(bug).__name__, where)
-        finally:
-            if not self.disconnected and not self.response_started:
-                self.keep_alive = False
-                self.response_started = self.response_complete = True
-                self.transport.write(_answer(_BUG))
-                self.transport.close()
-            elif not self.disconnected and not self.response_complete:
-                self.transport.close()  # cut, so that it cannot look whole
-            self.on_response = lambda: None
-
-
 class StrictConnection(HttpToolsProtocol):
     """An asyncio protocol that runs one ASGI request after the other, never two at once."""
 
@@ -140,7 +103,7 @@ class StrictConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._outlet = cast(asyncio.Transport, _Outlet(self))
+        self._outlet = Outlet(transport, self.finish)
         if len(self.connections) > self._limits.connections:
             self._is_deaf = True
             transport.write(_answer(_FULL))
@@ -198,7 +161,10 @@ class StrictConnection(HttpToolsProtocol):
             or len(self.headers) >= self._limits.headers
         ):
             self._reject(_TOO_LARGE)
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Like uvicorn's, but refuses before the app hears of it, and parses no absolute URL."""
@@ -219,26 +185,24 @@ class StrictConnection(HttpToolsProtocol):
         self.scope["query_string"] = query
         # An answer that starts before the body has been read cannot be followed by another.
         self._wants_keep_alive = version == "1.1" and self.parser.should_keep_alive()
-        self.cycle = _Cycle(
-            scope=self.scope,
-            transport=self._outlet,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=False,
+        exchange = Exchange(
+            cast(MutableMapping[str, Any], self.scope),
+            self._outlet,
+            self.flow,
+            expects_continue=self.expect_100_continue,
             on_response=self.on_response_complete,
+            on_bug=lambda: _answer(_BUG),
         )
+        self.cycle = cast(RequestResponseCycle, exchange)  # in all that uvicorn asks of it
         self._start_asgi_task(self.cycle, self.app)
 
     def on_message_complete(self) -> None:
         self._is_whole = True
         if not self.cycle.response_started:
             self.cycle.keep_alive = self._wants_keep_alive
-        super().on_message_complete()
+        if not self.cycle.response_complete:
+            cast(Exchange, self.cycle).take_end()
+            self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         if not self._is_deaf:  # else the connection is on its way out

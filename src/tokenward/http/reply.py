@@ -20,15 +20,21 @@ class AsgiReply:
         self._send = send
         self._is_over = False
         self._watcher: asyncio.Task[None] | None = None
+        self._on_gone: Callable[[], None]
 
     def watch(self, on_gone: Callable[[], None]) -> None:
-        """From now on, call back once if the caller hangs up before the end.
+        """From now on, call back once if the caller hangs up before the end; soon, if it has.
 
-        Only after the request's body was read: watching takes what is left of it.
+        Another watch takes the place of the one before. Only after the request's body was read:
+        watching takes what is left of it.
         """
-        assert self._watcher is None, "one watcher a reply"
-        if not self._is_over:
-            self._watcher = asyncio.create_task(self._wait_for_hangup(on_gone))
+        if self._is_over:
+            return
+        self._on_gone = on_gone
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._wait_for_hangup())
+        elif self.is_gone:
+            on_gone()
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head. Names are lower case; without content-length the body is chunked."""
@@ -58,9 +64,9 @@ class AsgiReply:
         if self._watcher is not None:
             self._watcher.cancel()
 
-    async def _wait_for_hangup(self, on_gone: Callable[[], None]) -> None:
+    async def _wait_for_hangup(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self._is_over:
             self.is_gone = True
-            on_gone()
+            self._on_gone()

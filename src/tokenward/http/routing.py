@@ -1,5 +1,6 @@
 """Which door is it? A table of every route of every dialect, denied unless declared (S-1)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,11 @@ from tokenward.providers.interfaces import Dialect
 
 MODEL: Final = "{model}"
 MODEL_CHARS_MAX: Final = 256
+ID: Final = "{id}"
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+"""As it stands in the path: nothing in it can be decoded, or mean another path to anybody."""
+
+Methods = dict[str, list[Route]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,8 @@ class Routes:
 
     def __init__(self, dialects: Iterable[Dialect]) -> None:
         self._dialects: Mapping[str, Dialect] = {d.name: d for d in dialects}
-        self._exact: dict[str, dict[str, list[Route]]] = {}
+        self._exact: dict[str, Methods] = {}
+        self._around_id: dict[tuple[str, str], Methods] = {}
         self._by_prefix: dict[str, list[tuple[str, Route]]] = {}
         self.table: tuple[Route, ...] = tuple(
             route for dialect in self._dialects.values() for route in dialect.routes
@@ -41,6 +48,10 @@ class Routes:
             if MODEL in route.path:
                 prefix, _, suffix = route.path.partition(MODEL)
                 self._by_prefix.setdefault(prefix, []).append((suffix, route))
+            elif ID in route.path:
+                prefix, _, suffix = route.path.partition(ID)
+                methods = self._around_id.setdefault((prefix, suffix), {})
+                methods.setdefault(route.method, []).append(route)
             else:
                 methods = self._exact.setdefault(route.path, {})
                 methods.setdefault(route.method, []).append(route)
@@ -56,6 +67,8 @@ class Routes:
         if PREFIX in unquote(path):
             return unknown_route("with a key in it; keys go into headers")
         methods, model = self._exact.get(path), ""
+        if methods is None:
+            methods = self._with_id(path)
         if methods is None:
             methods, model = self._with_model(path)
         if methods is None:
@@ -81,7 +94,17 @@ class Routes:
             name = "openai"
         return self._dialects.get(name) or next(iter(self._dialects.values()))
 
-    def _with_model(self, path: str) -> tuple[dict[str, list[Route]] | None, str]:
+    def _with_id(self, path: str) -> Methods | None:
+        """An id is the last segment, or the last but one."""
+        head, _, last = path.rpartition("/")
+        outer, _, inner = head.rpartition("/")
+        for around, name in (((head + "/", ""), last), ((outer + "/", "/" + last), inner)):
+            methods = self._around_id.get(around)
+            if methods is not None and _ID.fullmatch(name) is not None:
+                return methods
+        return None
+
+    def _with_model(self, path: str) -> tuple[Methods | None, str]:
         head, slash, segment = path.rpartition("/")
         for suffix, _ in self._by_prefix.get(head + slash, ()):
             if suffix and not segment.endswith(suffix):
@@ -90,7 +113,7 @@ class Routes:
             model = _model_name(name)
             if model is None or (not suffix and _has_verb(name)):
                 continue
-            methods: dict[str, list[Route]] = {}
+            methods: Methods = {}
             for other_suffix, other in self._by_prefix[head + slash]:
                 if other_suffix == suffix:
                     methods.setdefault(other.method, []).append(other)

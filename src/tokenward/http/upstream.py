@@ -41,9 +41,10 @@ class HttpUpstream:
     """The connections to one provider. Belongs to the event loop of its first call.
 
     `connect_timeout_s` bounds name, TCP and TLS together, after waiting at most `pool_wait_s` for
-    one of `max_connections`; `head_timeout_s` the time from there to the answer's head;
-    `idle_timeout_s` each silence within its body. `ca_file` (PEM) is trusted besides the system's
-    authorities. Raises `SettingsError` for a `ca_file` that cannot be read.
+    one of `max_connections`; `head_timeout_s` each silence from there to the answer's head,
+    `idle_timeout_s` each within its body. How long a call lasts in all is for the flow to bound.
+    `ca_file` (PEM) is trusted besides the system's authorities. Raises `SettingsError` for a
+    `ca_file` that cannot be read.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class HttpUpstream:
         ca_file: str | None = None,
     ) -> None:
         self._ssl = _trust(ca_file)
-        self._send_timeout_s = pool_wait_s + connect_timeout_s + head_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._max_connections = max_connections
         self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=pool_wait_s + connect_timeout_s, sock_connect=connect_timeout_s
+            total=None,
+            connect=pool_wait_s + connect_timeout_s,
+            sock_connect=connect_timeout_s,
+            sock_read=head_timeout_s,
         )
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
@@ -82,10 +85,9 @@ class HttpUpstream:
             data = None
         session = self._open()
         try:
-            async with asyncio.timeout(self._send_timeout_s):
-                response = await session.request(
-                    method, target, headers=sent_headers, data=data, allow_redirects=False
-                )
+            response = await session.request(
+                method, target, headers=sent_headers, data=data, allow_redirects=False
+            )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Raised only while a connection is waited for or made; `from None` here and below
             # because the library's errors carry the request, and with it the credential.
@@ -140,8 +142,8 @@ class HttpAnswer:
         connection = response.connection  # None: the whole body came with the head
         protocol = connection.protocol if connection is not None else None
         if protocol is not None:
-            # Not the session's sock_read: that would also bound the wait for the head. On the
-            # connection, because a timeout around each read costs a third of a chunk.
+            # The session's sock_read bounded the wait for the head; from here each silence is.
+            # On the connection, because a timeout around each read costs a third of a chunk.
             protocol.read_timeout = idle_timeout_s
             protocol.start_timeout()
             if not self._is_framed():

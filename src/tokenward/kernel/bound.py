@@ -1,10 +1,9 @@
 """The most a call can cost, as a straight line over the output it may make."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class CostBound:
+class CostBound(Struct, frozen=True, gc=False):
     """cost(n) <= fixed_pico + n * output_pico, for n output tokens over all choices together.
 
     Made by `prices`, used by `ledger` to take a hold: the ledger may grant any output limit

@@ -4,6 +4,8 @@ from typing import Final, Protocol
 
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+_PAIRS: Final = tuple(high + low for high in BASE62 for low in BASE62)
+
 
 class Dice(Protocol):
     """Randomness fit for secrets. The real one is `secrets.randbelow`, built in `app.py`."""
@@ -20,10 +22,11 @@ def base62_text(dice: Dice, length: int) -> str:
 
 def base62_number(number: int, width: int) -> str:
     """`number` in base62, left-padded with `0` to `width`. Raises ValueError if it does not fit."""
-    digits = []
+    pairs = []
     while number:
-        number, digit = divmod(number, 62)
-        digits.append(BASE62[digit])
+        number, pair = divmod(number, 3844)
+        pairs.append(_PAIRS[pair])
+    digits = "".join(reversed(pairs)).lstrip("0")
     if len(digits) > width:
         raise ValueError("number does not fit the width")
-    return "".join(reversed(digits)).rjust(width, "0")
+    return digits.rjust(width, "0")

@@ -5,17 +5,19 @@ uncached audio input, and so on, so a cost is a plain sum. `reasoning` is the on
 says how much of `output` was hidden reasoning and is never priced on its own.
 """
 
-from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import fields
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Units used by one call, all integers >= 0 (ValueError otherwise).
 
     Tokens unless the name says otherwise; `audio_ms` is milliseconds, `images` pictures made,
-    `characters` characters spoken, `searches` and `file_searches` paid tool calls.
+    `characters` characters spoken, `searches` and `file_searches` paid tool calls, `containers`
+    machines lent to the model for one call.
     """
 
     input: int = 0
@@ -35,6 +37,7 @@ class Usage:
     characters: int = 0
     audio_ms: int = 0
     images: int = 0
+    containers: int = 0
     service_tier: str = ""
     """As billed: "" for the standard tier, else the provider's word (`priority`, `flex`, …)."""
     region: str = ""
@@ -76,6 +79,6 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-COUNTS: Final = tuple(f.name for f in fields(Usage) if f.type is int or f.type == "int")
+COUNTS: Final = tuple(f.name for f in fields(Usage) if f.type is int)
 """The names of the integer buckets, in order."""
 _counts: Final = attrgetter(*COUNTS)

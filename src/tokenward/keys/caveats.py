@@ -83,6 +83,18 @@ def allows_model(caveats: Caveats, model: str) -> Refusal | None:
     )
 
 
+def allows_any_model(caveats: Caveats) -> Refusal | None:
+    """None if the key may use whatever model a call turns out to be about."""
+    if not caveats.models:
+        return None
+    return Refusal(
+        "model:not_allowed",
+        403,
+        "This key may only use some models, and what is kept at a provider does not tell which "
+        f"model it is of; it may use: {', '.join(caveats.models)}. Use a key without --model.",
+    )
+
+
 def allows_route(caveats: Caveats, path: str) -> Refusal | None:
     """None if the key may use the path, as routed: one with empty or dot segments never may."""
     segments = path.split("/")[1:]

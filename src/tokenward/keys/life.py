@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokenward.kernel.ids import Dice
+from tokenward.kernel.names import check_name
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
 from tokenward.keys.caveats import DURATION_MS_MAX
 from tokenward.keys.format import digest, draw_key, draw_secret, mask
-from tokenward.keys.names import check_name
 from tokenward.keys.records import OLD_SECRETS_MAX, Caveats, KeyRecord, OldSecret
 
 WHY_CHARS_MAX: Final = 200

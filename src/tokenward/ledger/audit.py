@@ -44,7 +44,9 @@ class _ChainAudit:
 
     def __init__(self, stated: Stated) -> None:
         self._head = stated.head
-        self._known = {head.seq: head.hash for head in stated.known}
+        self._known: dict[int, set[bytes]] = {}
+        for head in stated.known:
+            self._known.setdefault(head.seq, set()).add(head.hash)
         self._seq = 0
         self._hash = GENESIS
 
@@ -53,8 +55,8 @@ class _ChainAudit:
             yield _chain(entry.seq, f"follows entry {self._seq}; entries between are gone")
         if chain_hash(self._hash, entry) != digest:
             yield _chain(entry.seq, "its hash does not follow from it and the entry before")
-        known = self._known.pop(entry.seq, digest)
-        if known != digest:
+        known = self._known.pop(entry.seq, {digest})
+        if known != {digest}:
             yield _chain(entry.seq, "its hash differs from the one that was kept elsewhere")
         # The stored hash goes on, so that one changed entry is one finding and not all after it.
         self._seq, self._hash = entry.seq, digest

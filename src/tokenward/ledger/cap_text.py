@@ -4,6 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from tokenward.kernel.money import NUSD_MAX, NUSD_PER_USD, format_usd, parse_usd
+from tokenward.kernel.names import valid_name
 from tokenward.ledger.records import Unit, Window
 
 _COUNTED: Final = re.compile(r"([0-9]{1,19})(tok|req)", re.ASCII)
@@ -11,7 +12,6 @@ _UNITS: Final = {"tok": Unit.TOKENS, "req": Unit.REQUESTS}
 _ENDINGS: Final = {Unit.TOKENS: "tok", Unit.REQUESTS: "req"}
 _NOUNS: Final = {Unit.TOKENS: "tokens", Unit.REQUESTS: "requests"}
 SUBJECT_KINDS: Final = ("account", "project", "key")
-NAME_CHARS_MAX: Final = 128
 
 
 class CapText(NamedTuple):
@@ -61,16 +61,17 @@ def format_amount(amount: int, unit: Unit) -> str:
 
 
 def parse_subject(text: str) -> str:
-    """The subject itself, checked; ValueError says what a subject looks like.
+    """The subject itself, whose name somebody can have; ValueError says what one looks like.
 
     The message does not repeat the text: somebody may have pasted a whole key.
     """
     kind, colon, name = text.partition(":")
     if not colon or kind not in SUBJECT_KINDS:
         raise ValueError("a subject is account:NAME, project:NAME or key:ID")
-    is_plain = name.isprintable() and not any(sign.isspace() for sign in name)
-    if not name or len(name) > NAME_CHARS_MAX or not is_plain or ":" in name:
-        raise ValueError(f"the name after {kind}: is empty, too long or has a space or a colon")
+    if not valid_name(name):
+        raise ValueError(
+            f"the name after {kind}: must be 1 to 64 characters of A-Z a-z 0-9 . _ -, not only dots"
+        )
     return text
 
 

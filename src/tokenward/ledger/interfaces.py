@@ -16,6 +16,7 @@ from tokenward.ledger.records import (
     Settlement,
     UsageRow,
 )
+from tokenward.ledger.statement import Head
 
 
 class Ledger(Protocol):
@@ -90,9 +91,15 @@ class Books(Protocol):
         """The number of the newest event, 0 if there is none."""
         ...
 
-    async def audit(self) -> list[Finding]:
-        """Prove the hash chain, the holds and every balance from the entries alone (L6, L7);
-        an empty list is the proof. Independent of the code that keeps the balances."""
+    async def head(self) -> Head:
+        """Number and hash of the last entry, number 0 without any; kept elsewhere it proves
+        everything up to it."""
+        ...
+
+    async def audit(self, known: tuple[Head, ...] = ()) -> list[Finding]:
+        """Prove the hash chain, the holds and every balance from the entries alone (L6, L7), and
+        that every `known` head is still in the chain; an empty list is the proof. Independent of
+        the code that keeps the balances."""
         ...
 
     async def reconcile(self, now_ms: int) -> int:

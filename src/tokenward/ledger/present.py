@@ -33,6 +33,7 @@ def show_usage(rows: Sequence[UsageRow], since_ms: int, until_ms: int) -> JsonOb
         "calls": sum(row.calls for row in rows),
         "input_tokens": sum(row.input_tokens for row in rows),
         "output_tokens": sum(row.output_tokens for row in rows),
+        "estimates": sum(row.estimates for row in rows),
         "rows": [
             {
                 "by": row.by,

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from msgspec import Struct
+
 from tokenward.kernel.bound import CostBound
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
@@ -81,8 +83,7 @@ class CapStatus:
     running: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldAsk:
+class HoldAsk(Struct, frozen=True, kw_only=True, gc=False):
     """A wish to reserve money for one call, on every cap that applies, or on none.
 
     `bound` None: the model has no price; only allowed where no nusd cap applies (and no
@@ -111,8 +112,7 @@ class Waitable(Refusal):
     resets_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(Struct, frozen=True, kw_only=True, gc=False):
     """Money reserved. `output_tokens` is the output limit a choice that was granted.
 
     `is_capped` says whether any cap of money or tokens (or a max_call) applied: only then must the
@@ -128,8 +128,7 @@ class Hold:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(Struct, frozen=True, kw_only=True, gc=False):
     """What a call really cost. `is_estimate`: usage was unreadable, the whole hold is charged
     (`cost_nusd` and `tokens` are then ignored)."""
 
@@ -140,8 +139,7 @@ class Charge:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     """How a hold ended: `settled`, `voided` or `expired`, and what was posted."""
 
     state: str

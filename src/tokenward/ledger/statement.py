@@ -1,10 +1,13 @@
 """What a store says beside its entries; the audit holds it against them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tokenward.ledger.records import Cap
+
+_HEAD: Final = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", re.ASCII)
 
 
 class Head(NamedTuple):
@@ -12,6 +15,21 @@ class Head(NamedTuple):
 
     seq: int
     hash: bytes
+
+    def __str__(self) -> str:
+        """As people keep it: `17:9f…`, the hash in 64 hexadecimal digits."""
+        return f"{self.seq}:{self.hash.hex()}"
+
+
+def parse_head(text: str) -> Head:
+    """The head whose text this is; ValueError for anything else."""
+    found = _HEAD.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(
+            "that is no head of a ledger: give one as `tokenward doctor --audit` showed it, a "
+            "number, a colon and 64 hexadecimal digits"
+        )
+    return Head(int(found[1]), bytes.fromhex(found[2]))
 
 
 class StatedKey(NamedTuple):

@@ -49,7 +49,7 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
         return read
     notes.read(read)
 
-    held = await steps.limit_and_hold(guard, read)  # 4
+    held = await steps.limit_and_hold(guard, read, reply)  # 4
     if isinstance(held, Refusal):
         return held
     notes.hold(held)

@@ -60,6 +60,7 @@ KEPT_FROM_PROVIDER: Final = HOP_BY_HOP | frozenset(
         b"openai-organization",  # who pays at the provider is the operator's choice
         b"openai-project",
         b"x-goog-user-project",
+        b"anthropic-workspace-id",
         b"x-should-retry",
     )
 )
@@ -77,6 +78,7 @@ async def forward(
     answer: Answer | None = None
     reader: Reader | None = None
     reason: Refusal | None = None
+    is_stream = False
     request_id = cleared.read.bound.known.arrived.request_id
     running.cut_after(guard.limits.call_limit_s, TOO_LONG)
     notes.send(guard.clock.monotonic_s())
@@ -85,11 +87,14 @@ async def forward(
         notes.answer(answer.status, provider_request_id(answer))
         dialect = cleared.read.bound.known.arrived.dialect
         reader = dialect.reader(cleared.read.ask, answer.status, answer.headers)
-        if is_event_stream(answer) or cleared.read.ask.stream:
+        is_stream = is_event_stream(answer)
+        if is_stream or cleared.read.ask.stream:
             # Of anything else the rest follows its head at once, whoever is still there.
             reply.watch(partial(running.cut_after, guard.limits.hangup_drain_s, HUNG_UP))
         head = answer_headers(answer, request_id)
-        outcome = await pass_on(answer, reader, reply, passage, head, guard.clock)
+        outcome = await pass_on(
+            answer, reader, reply, passage, head, guard.clock, is_stream=is_stream
+        )
     except UnsentError:
         outcome, reason = Outcome.UNSENT, UNREACHABLE
     except BrokenError:
@@ -100,7 +105,7 @@ async def forward(
     notes.resume(guard.clock.monotonic_s(), passage)
     if outcome is Outcome.BROKEN:
         reason = NO_ANSWER
-    if answer is not None and outcome is Outcome.COMPLETE and answer.status >= 400:
+    if answer is not None and outcome is Outcome.COMPLETE and answer.status >= 300:
         outcome = Outcome.REJECTED
     is_open = outcome is Outcome.COMPLETE and not passage.is_at_end
     if answer is not None and not is_open:
@@ -111,7 +116,7 @@ async def forward(
         reading=reader.reading() if reader is not None else NOT_READ,
         status=answer.status if answer is not None else 0,
         tail=passage.tail,
-        is_stream=answer is not None and is_event_stream(answer),
+        is_stream=is_stream,
         refusal=None if passage.has_started else reason,
         interruption=reason if passage.has_started else None,
         rest=answer if is_open else None,
@@ -145,12 +150,7 @@ def provider_url(provider: Provider, arrived: Arrived) -> str:
 def provider_headers(arrived: Arrived, provider: Provider) -> Headers:
     """The caller's headers without what must stay here, plus the provider's credential. One of our
     keys stays here in whatever header it came: callers of other gateways have places of theirs."""
-    named = {
-        token.strip().lower()
-        for name, value in arrived.header_list
-        if name == b"connection"
-        for token in value.split(b",")
-    }
+    named = arrived.headers.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
     kept = [
         (name, value)
         for name, value in arrived.header_list

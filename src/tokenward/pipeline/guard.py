@@ -56,5 +56,7 @@ class Guard:
     fingerprint: Callable[[bytes], str]
     count_tokens: Callable[[str, tuple[str, ...]], int | None]
     record: RecordSink
+    default_models: Mapping[str, str] = field(default_factory=dict)
+    """By dialect, the model of calls that may leave it out and do."""
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WAITING_MAX))
     """Calls that wait for room under a cap that throttles; more are refused at once."""

@@ -1,7 +1,8 @@
 """Step 4, the money: from what is asked to the most it can cost, and a hold of that."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from tokenward.kernel.bound import CostBound
 from tokenward.kernel.refusals import Refusal
@@ -9,17 +10,23 @@ from tokenward.kernel.usage import Usage
 from tokenward.ledger.records import Hold, HoldAsk, Waitable
 from tokenward.limits.concurrency import Slot
 from tokenward.pipeline.guard import FlowLimits, Guard
+from tokenward.pipeline.interfaces import Reply
 from tokenward.pipeline.stages import Held, Read
 from tokenward.prices.book import ModelPrice
 from tokenward.providers.ask import Ask
 
+LEFT_WAITING: Final = Refusal(
+    "request:abandoned",
+    499,
+    "The caller hung up while its call waited for room under a cap. Nothing was sent.",
+)
 NO_MONEY: Final = ("cap:reached", "cap:held", "cap:max_call")
 
 
-async def hold(guard: Guard, read: Read, slot: Slot) -> Held | Refusal:
+async def hold(guard: Guard, read: Read, slot: Slot, reply: Reply) -> Held | Refusal:
     """Reserve the most this call can cost on every cap that applies, or say why not."""
     ask = read.ask
-    unbounded = ask.unbounded or _unknown_input(ask, read.price)
+    unbounded = ask.unbounded or unknown_window(ask, read.price)
     bound = None if unbounded else cost_bound(read, ask.most, guard.limits)
     if bound is None and not unbounded:
         unbounded = "a part of it has no price in the price book"
@@ -33,22 +40,27 @@ async def hold(guard: Guard, read: Read, slot: Slot) -> Held | Refusal:
             wish = replace(wish, bound=bound)
             held = await guard.ledger.hold(wish)
     if isinstance(held, Waitable):
-        held = await _wait_for_room(guard, wish, held)
+        held = await _wait_for_room(guard, wish, held, reply)
     if isinstance(held, Refusal):
         return held
     if unbounded and held.is_capped:
         await guard.ledger.void(held, "request:unbounded", guard.clock.now_ms())
         return _cannot_bound(unbounded)
-    is_limited = held.is_capped and ask.has_output and ask.output_asked is None
+    may_limit = ask.has_output and ask.output_asked is None and not ask.output_open
+    is_limited = held.is_capped and may_limit
     output_limit = held.output_tokens if is_limited else None
     return Held(read=read, slot=slot, hold=held, output_limit=output_limit)
 
 
-async def _wait_for_room(guard: Guard, wish: HoldAsk, held: Hold | Refusal) -> Hold | Refusal:
+async def _wait_for_room(
+    guard: Guard, wish: HoldAsk, held: Hold | Refusal, reply: Reply
+) -> Hold | Refusal:
     """Caps that throttle make the call wait, bounded in time and in how many wait, instead of
-    refusing it at once (B-9). What is held in the end is held under the same rules."""
+    refusing it at once (B-9). What is held in the end is held under the same rules. For a caller
+    that hangs up meanwhile nothing is held and nothing sent."""
     if guard.waiting.locked():
         return held
+    reply.watch(lambda: None)  # only so that `is_gone` is known
     async with guard.waiting:
         give_up_s = guard.clock.monotonic_s() + guard.limits.throttle_wait_s
         while isinstance(held, Waitable):
@@ -59,6 +71,8 @@ async def _wait_for_room(guard: Guard, wish: HoldAsk, held: Hold | Refusal) -> H
             if held.resets_ms is not None:
                 wait_s = min(wait_s, max(0.0, (held.resets_ms - now_ms) / 1000) + 0.001)
             await guard.ledger.wait_for_room(wait_s)
+            if reply.is_gone:
+                return LEFT_WAITING
             held = await guard.ledger.hold(replace(wish, at_ms=guard.clock.now_ms()))
     return held
 
@@ -101,6 +115,8 @@ def _output_range(ask: Ask, price: ModelPrice | None, limits: FlowLimits) -> tup
     if ask.output_asked is not None:
         return ask.output_asked, ask.output_asked
     ceiling = price.max_output_tokens if price is not None else None
+    if ask.output_open and price is not None and price.context_tokens is not None:
+        return price.context_tokens, price.context_tokens
     return ask.output_min, max(ask.output_min, ceiling or limits.output_tokens_default)
 
 
@@ -117,9 +133,11 @@ def _filled(most: Usage, readable_tokens: int) -> Usage:
     return replace(most, input=most.input + unknown)
 
 
-def _unknown_input(ask: Ask, price: ModelPrice | None) -> str:
-    if ask.open_ended and price is not None and price.context_tokens is None:
-        return f"{ask.open_ended}, and the model's context window is not known"
+def unknown_window(ask: Ask, price: ModelPrice | None) -> str:
+    """Why nothing bounds what only the model's context window could."""
+    why = ask.open_ended or ask.output_open
+    if why and (price is None or price.context_tokens is None):
+        return f"{why}, and the model's context window is not known"
     return ""
 
 

@@ -14,6 +14,8 @@ class Provider:
 
     `path_prefix` takes the place of `/v1` in the caller's path, for servers that lay out theirs
     differently. `service_tiers` narrows what an unnamed tier may be billed as (None: unknown).
+    `stored_objects`: keys may reach what is kept there. `default_model` is put into calls that the
+    dialect lets name none, or "".
     """
 
     name: str
@@ -24,6 +26,8 @@ class Provider:
     prices_from: str
     path_prefix: str = "/v1"
     service_tiers: tuple[str, ...] | None = None
+    stored_objects: bool = False
+    default_model: str = ""
 
 
 class Answer(Protocol):
@@ -59,7 +63,8 @@ class Reply(Protocol):
     """The caller hung up."""
 
     def watch(self, on_gone: Callable[[], None]) -> None:
-        """From now on, call back once when the caller hangs up."""
+        """From now on, call back once when the caller hangs up; soon, if it has. Another watch
+        takes the place of the one before."""
         ...
 
     async def start(self, status: int, headers: Headers) -> None:

@@ -8,6 +8,8 @@ from tokenward.pipeline.notes import Notes
 from tokenward.pipeline.stages import Arrived
 from tokenward.providers.interfaces import Headers
 
+RETRY_WAIT_S_MAX: Final = 30
+"""SDKs sleep a `Retry-After` out, some of any length, with their caller's request open."""
 STORE_DOWN: Final = Refusal(
     "store:unavailable",
     503,
@@ -25,12 +27,14 @@ BUG: Final = Refusal(
 
 
 def refusal_headers(refusal: Refusal, request_id: str) -> Headers:
-    """`x-should-retry` is what the official SDKs obey before their own rules."""
+    """`x-should-retry` is what the official SDKs obey before their own rules: they may repeat what
+    can succeed soon. Where that takes longer, `retry-after` says when, to whoever decides."""
+    may_retry = refusal.should_retry and (refusal.retry_after_s or 0) <= RETRY_WAIT_S_MAX
     headers = [
         (b"content-type", b"application/json"),
         (b"x-request-id", request_id.encode("ascii")),
         (b"request-id", request_id.encode("ascii")),  # where Anthropic's SDKs look for it
-        (b"x-should-retry", b"true" if refusal.should_retry else b"false"),
+        (b"x-should-retry", b"true" if may_retry else b"false"),
     ]
     if refusal.retry_after_s is not None:
         headers.append((b"retry-after", str(refusal.retry_after_s).encode("ascii")))

@@ -86,7 +86,14 @@ class Passage:
 
 
 async def pass_on(
-    answer: Answer, reader: Reader, reply: Reply, passage: Passage, head: Headers, clock: Clock
+    answer: Answer,
+    reader: Reader,
+    reply: Reply,
+    passage: Passage,
+    head: Headers,
+    clock: Clock,
+    *,
+    is_stream: bool,
 ) -> Outcome:
     """Pass the answer on until its end or the reader's word that all is said.
 
@@ -96,7 +103,6 @@ async def pass_on(
     Returns COMPLETE, or BROKEN when the body broke off. A cut arrives as `CancelledError` from
     any await and is the flow's business.
     """
-    is_stream = is_event_stream(answer)
     is_list: bool | None = None
     passage.has_started = True
     await reply.start(answer.status, head)

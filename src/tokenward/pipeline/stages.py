@@ -101,9 +101,10 @@ class Outcome(StrEnum):
     """How the forwarding ended, as far as money is concerned."""
 
     COMPLETE = "complete"
-    """The provider's answer ended as it should and was read."""
+    """The provider's answer was read to its end, as HTTP or its dialect marks it."""
     REJECTED = "rejected"
-    """The provider answered with an error status: it does not bill those."""
+    """The provider answered with an error or a redirect, which is not followed: it did not do
+    the work and does not bill it."""
     UNSENT = "unsent"
     """Nothing reached the provider."""
     BROKEN = "broken"

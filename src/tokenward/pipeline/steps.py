@@ -6,7 +6,7 @@ from typing import Final
 
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys import authenticate as keys
-from tokenward.keys.caveats import allows_model, allows_route
+from tokenward.keys.caveats import allows_any_model, allows_model, allows_route
 from tokenward.keys.format import read_key_id
 from tokenward.ledger.records import Charge, Settlement
 from tokenward.limits.networks import allows_network
@@ -41,6 +41,14 @@ BINDING_UNKNOWN: Final = Refusal(
     "proof:missing",
     401,
     "This key demands a proof that this guard cannot check, so it lets nothing pass.",
+)
+NOT_SHARED: Final = Refusal(
+    "route:closed",
+    403,
+    "What is kept at a provider belongs to its credential, which all keys of this guard share: who "
+    "could reach it would read, change and delete what others left. So it is closed, and so are "
+    "responses in the background. The operator opens it with stored_objects = true under the "
+    "[[provider]].",
 )
 STALE_VIEW: Final = Refusal(
     "key:stale_view",
@@ -104,6 +112,7 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     request = Request(
         route=arrived.route,
         model_in_path=arrived.model_in_path,
+        default_model=guard.default_models.get(arrived.route.dialect, ""),
         query=arrived.query,
         headers=arrived.headers,
         body=body,
@@ -113,9 +122,11 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
         return ask
     if ask.model:
         not_allowed = allows_model(key.caveats, ask.model)
-        if not_allowed is not None:
-            return not_allowed
-    provider = choose_provider(guard.providers, arrived.route.dialect, ask.model)
+    elif ask.stored:
+        not_allowed = allows_any_model(key.caveats)
+    if not_allowed is not None:
+        return not_allowed
+    provider = choose_provider(guard.providers, ask)
     if isinstance(provider, Refusal):
         return provider
     price = None
@@ -124,16 +135,20 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     return Read(bound=bound, request=request, ask=ask, provider=provider, price=price)
 
 
-def choose_provider(
-    providers: tuple[Provider, ...], dialect: str, model: str
-) -> Provider | Refusal:
+def choose_provider(providers: tuple[Provider, ...], ask: Ask) -> Provider | Refusal:
     """The first configured provider of the dialect that names the model; without a model (a list
-    of models, say) the first of the dialect."""
+    of models, say) the first of the dialect. What is stored is passed only to a provider that is
+    set to share it, and without a model to the one that is."""
+    dialect, model = ask.route.dialect, ask.model
     for provider in providers:
-        if provider.dialect == dialect and (
-            not model or any(fnmatchcase(model, glob) for glob in provider.models)
-        ):
-            return provider
+        if provider.dialect != dialect:
+            continue
+        if not model and ask.stored and not provider.stored_objects:
+            continue
+        if not model or any(fnmatchcase(model, glob) for glob in provider.models):
+            return NOT_SHARED if ask.stored and not provider.stored_objects else provider
+    if not model and ask.stored:
+        return NOT_SHARED
     return Refusal(
         "model:unknown",
         404,
@@ -142,7 +157,7 @@ def choose_provider(
     )
 
 
-async def limit_and_hold(guard: Guard, read: Read) -> Held | Refusal:
+async def limit_and_hold(guard: Guard, read: Read, reply: Reply) -> Held | Refusal:
     """Step 4: is it within the key's limits, and is there money? The hold is durable here."""
     known = read.bound.known
     key, caveats, now_s = known.key, known.key.caveats, guard.clock.monotonic_s()
@@ -159,7 +174,7 @@ async def limit_and_hold(guard: Guard, read: Read) -> Held | Refusal:
     if known.arrived.route.meter is Meter.FREE:
         return Held(read=read, slot=slot, hold=None, output_limit=None)
     try:
-        held = await holding.hold(guard, read, slot)
+        held = await holding.hold(guard, read, slot, reply)
     except BaseException:
         slot.leave()
         raise

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from tokenward.kernel.bound import CostBound
 from tokenward.kernel.money import NUSD_MAX, nusd_from_pico
 from tokenward.kernel.usage import Usage
@@ -31,8 +33,7 @@ _TOKENS: Final = len(TOKEN_BUCKETS)
 _AUDIO_MS: Final = BUCKETS.index("audio_ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True, gc=False):
     """What a call cost, in nano-dollars, and what about it is not certain: then the higher price
     was taken. The doubts of the usage itself are not repeated."""
 

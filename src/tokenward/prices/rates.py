@@ -15,6 +15,7 @@ from genai_prices.types import TieredPrices
 
 from tokenward.kernel.money import PICO_PER_USD
 from tokenward.kernel.usage import Usage
+from tokenward.prices.surcharges import CLAUDE_CONTAINER_PICO
 
 Rate = int | None
 Row = tuple[Rate, ...]
@@ -34,7 +35,14 @@ TOKEN_BUCKETS: Final = (
     "output_audio",
     "output_image",
 )
-OTHER_BUCKETS: Final = ("searches", "file_searches", "characters", "audio_ms", "images")
+OTHER_BUCKETS: Final = (
+    "searches",
+    "file_searches",
+    "characters",
+    "audio_ms",
+    "images",
+    "containers",
+)
 BUCKETS: Final = TOKEN_BUCKETS + OTHER_BUCKETS
 counts_of: Final[Callable[[Usage], tuple[int, ...]]] = attrgetter(*BUCKETS)
 
@@ -193,6 +201,7 @@ def _row(pico: Mapping[str, int], *, is_claude: bool, hears_unpriced: bool) -> R
         get("input_mchars"),
         dearest((get("audio_hours"), get("input_audio_hours"))),
         get(IMAGE),
+        CLAUDE_CONTAINER_PICO if is_claude else None,
     )
 
 

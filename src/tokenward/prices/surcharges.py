@@ -16,6 +16,13 @@ _CLAUDE_REGIONS: Final = frozenset(("us",))
 
 _GROQ_AUDIO_MS_MIN: Final = 10_000
 
+_CONTAINER_PICO_PER_HOUR: Final = 50_000_000_000
+_CONTAINER_MINUTES_MAX: Final = 20
+CLAUDE_CONTAINER_PICO: Final = -(-_CONTAINER_PICO_PER_HOUR * _CONTAINER_MINUTES_MAX // 60)
+"""The most that the container of one call costs: $0.05 an hour of execution and container, at least
+five minutes (Anthropic's pages on pricing and on code execution, 2026). No report tells the time,
+but no call is let run for longer than twenty minutes (`server.call_limit_s`)."""
+
 
 def region_tenths(region: str, *, is_claude: bool) -> tuple[int, str]:
     """By how many tenths tokens are multiplied, and a doubt.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from tokenward.kernel.usage import Usage
 
 
@@ -18,38 +20,43 @@ class Meter(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One door of a dialect. `path` may hold one `{model}`, which matches a single segment
-    (and, at its end, an optional `:verb` as in Gemini's paths)."""
+    (and, at its end, an optional `:verb` as in Gemini's paths), or one `{id}`, the name of an
+    object that the provider keeps. `stored`: the door leads to such objects."""
 
     dialect: str
     operation: str
     method: str
     path: str
+    stored: bool = False
     meter: Meter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """The caller's request as the dialect needs it; header names in lower case."""
+class Request(Struct, frozen=True, kw_only=True, gc=False):
+    """The caller's request as the dialect needs it; header names in lower case. `default_model`
+    is the operator's word for calls that may leave the model out, or ""."""
 
     route: Route
     model_in_path: str
+    default_model: str = ""
     query: bytes
     headers: dict[bytes, bytes]
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True, gc=False):
     """A request reduced to what bounding, routing, rewriting and metering need.
 
     `most` bounds everything but output, in priced buckets (put input tokens into the dearest
     bucket they can land in). `output_asked` is the caller's own output limit a choice, None when
-    absent; `has_output` False means the route makes no output tokens. `output_min` is the least
+    absent; `has_output` False means the route makes no output tokens. `output_open` says why no
+    limit in the request holds the output: then the model's context window bounds it, no limit is
+    set, and where that is not known, the call is refused under a cap. `output_min` is the least
     that makes sense (above a thinking budget). `output_bucket` names the dearest kind of output
     possible. `service_tiers` are the tiers it may be billed at ("" = standard). `open_ended` says
     what makes the input unknowable from the request (a file id, a stored conversation …): then
     the model's context window bounds it, or the call is refused where a cap applies.
-    `wants_usage`: the caller itself asked for usage in the stream.
+    `wants_usage`: the caller itself asked for usage in the stream. `stored`: it reaches, or
+    leaves behind to be fetched, an object that the provider keeps and shows to every key.
     """
 
     route: Route
@@ -58,6 +65,7 @@ class Ask:
     most: Usage = Usage()
     has_output: bool = True
     output_asked: int | None = None
+    output_open: str = ""
     output_min: int = 1
     output_bucket: str = "output"
     choices: int = 1
@@ -71,5 +79,6 @@ class Ask:
     unbounded: str = ""
     """Why the cost has no upper bound at all; such a call is refused where a cap applies."""
     wants_usage: bool = False
+    stored: bool = False
     counted_text: tuple[str, ...] = ()
     """Texts of the request, for an exact token count where the cheap bound does not fit."""

@@ -1,7 +1,8 @@
 """What every dialect offers the pipeline, and what a reader of answers is."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
@@ -11,8 +12,7 @@ from tokenward.providers.ask import Ask, Request, Route
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True, gc=False):
     """What an answer said. `usage` None: it could not be read, and `problem` says why.
 
     `is_error` True: the provider reported a failure inside the answer (an `error` event).

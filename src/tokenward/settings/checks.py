@@ -2,10 +2,11 @@
 
 import re
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from tokenward.keys.names import check_name
+from tokenward.kernel.names import check_name
 from tokenward.limits.networks import trusted_proxies
 from tokenward.settings.references import check_reference
 from tokenward.settings.shape import Alerts, Ledger, PriceOverride, Provider, Server, Written
@@ -26,6 +27,7 @@ def check(settings: Written) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"provider: two are named {name!r}; give each its own name")
+    _check_singles(settings.providers)
     for model, price in settings.prices.items():
         _check_price(price, f'prices."{model}"')
     _check_alerts(settings.alerts)
@@ -77,10 +79,33 @@ def _check_provider(provider: Provider, at: str) -> None:
         check_base_url(provider.base_url, allow_plain_http=provider.allow_plain_http)
     except ValueError as error:
         raise ValueError(f"{at}.base_url {error}") from None
+    if provider.base_url.rstrip("/").endswith("/v1") and provider.path_prefix == "/v1":
+        raise ValueError(
+            f"{at}.base_url: leave out the /v1 at its end, which comes with the caller's path"
+        )
     check_reference(provider.credential, f"{at}.credential")
     for model in provider.models:
         if _GLOB.fullmatch(model) is None:
             raise ValueError(f"{at}.models: a pattern is printable ASCII without spaces")
+    default = provider.default_model
+    if default and not any(fnmatchcase(default, model) for model in provider.models):
+        raise ValueError(f"{at}.default_model: must be one that its models serve")
+
+
+def _check_singles(providers: tuple[Provider, ...]) -> None:
+    """What tells the provider of a call that names no model must be told of one provider alone."""
+    for name in ("stored_objects", "default_model"):
+        having = [(place, each) for place, each in enumerate(providers) if getattr(each, name)]
+        for place, each in having:
+            if each.dialect != "openai":
+                raise ValueError(
+                    f"provider[{place}].{name}: only the openai dialect has such calls"
+                )
+        if len(having) > 1:
+            raise ValueError(
+                f"provider[{having[1][0]}].{name}: {having[0][1].name!r} has it already, and of a "
+                "call that names no model nobody could tell whose it is"
+            )
 
 
 def _check_price(price: PriceOverride, at: str) -> None:

@@ -82,6 +82,11 @@ def _from_file(path: Path, what: str) -> str:
             )
         with path.open("rb") as file:
             text = file.read(SECRET_CHARS_MAX + 2)
+    except PermissionError:
+        raise SettingsError(
+            f"{what}: this user may not read {path}. Run tokenward as the user who owns it, or "
+            "refer to another place in the settings"
+        ) from None
     except OSError as error:
         raise SettingsError(
             f"{what}: the file {path} cannot be read: {error.strerror}. Write the secret into it "

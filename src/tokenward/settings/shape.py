@@ -48,6 +48,8 @@ class Provider(_Table, frozen=True, kw_only=True):
     service_tiers: (
         Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=16)] | None
     ) = None
+    stored_objects: bool = False
+    default_model: str = ""
     ca_file: Text | None = None
     allow_plain_http: bool = False
 

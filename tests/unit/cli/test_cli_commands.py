@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tokenward.cli import usage
 from unit.cli.command import Shell
 
 
@@ -22,9 +23,36 @@ def test_a_key_is_printed_once_with_its_caps(shell: Shell) -> None:
     assert "shown only now" in screen
 
 
-def test_a_key_without_a_cap_says_so_beside_the_answer(shell: Shell) -> None:
-    assert "tokenward cap set key:" in shell("key", "create", "--project", "demo").err
+def test_a_key_to_which_no_cap_applies_is_warned_of_beside_the_answer(shell: Shell) -> None:
+    warned = shell("key", "create", "--project", "demo")
+    key = warned.out.split("This is key ")[1].split()[0]
+    assert warned.err.startswith("Warning: no cap applies to this key.")
+    assert f"tokenward cap set key:{key} 5.00/day" in warned.err
+    assert "tokenward cap set project:demo" in warned.err
     assert shell("key", "create", "--project", "demo", "--json").err == ""
+    assert shell("key", "create", "--project", "demo", "--cap", "5.00/day").err == ""
+
+
+@pytest.mark.parametrize("cap", ["5.00/day", "1000tok/day", "500req/day"])
+def test_a_key_that_shares_a_cap_is_told_whose(shell: Shell, cap: str) -> None:
+    shell.json("cap", "set", "project:demo", cap)
+    shell.json("cap", "set", "account:default", cap)
+    said = shell("key", "create", "--project", "demo").err
+    assert "shares what project:demo and account:default may spend" in said
+    other = shell("key", "create", "--project", "other").err
+    assert "shares what account:default may spend" in other
+
+
+def test_a_cap_on_some_models_is_no_cap_on_the_others(shell: Shell) -> None:
+    shell.json("cap", "set", "project:demo", "5.00/day", "--model", "gpt-5*")
+    assert "Warning: no cap applies" in shell("key", "create", "--project", "demo").err
+
+
+def test_prepaid_credit_is_a_cap(shell: Shell) -> None:
+    shell.json("account", "create", "acme")
+    shell.json("credit", "add", "acme", "5.00")
+    said = shell("key", "create", "--project", "demo", "--account", "acme").err
+    assert "shares what account:acme may spend" in said
 
 
 def test_every_caveat_can_be_given(shell: Shell) -> None:
@@ -86,6 +114,23 @@ def test_caps_are_set_listed_and_removed(shell: Shell) -> None:
     assert shell(*words).status == 0
 
 
+def test_a_cap_on_a_project_that_no_key_has_says_so_beside_the_answer(shell: Shell) -> None:
+    early = shell("cap", "set", "project:suport", "20.00/day")
+    assert (early.status, early.out.count("project:suport")) == (0, 1)
+    assert "No key is of project suport yet" in early.err
+    assert shell("cap", "set", "project:suport", "20.00/day", "--json").err == ""
+    _create(shell)
+    assert shell("cap", "set", "project:demo", "20.00/day").err == ""
+
+
+@pytest.mark.parametrize("subject", ["project:two/words", "project:..", "account:größe"])
+def test_a_cap_on_a_name_that_nobody_can_have_is_wrong_usage(shell: Shell, subject: str) -> None:
+    done = shell("cap", "set", subject, "20.00/day")
+    assert (done.status, done.out) == (2, "")
+    assert "A-Z a-z 0-9" in done.err
+    assert shell.json("cap", "list") == []
+
+
 def test_credit_and_accounts(shell: Shell) -> None:
     assert shell.json("account", "create", "acme")["credit_nusd"] is None
     assert shell.json("credit", "add", "acme", "50.00")["credit_nusd"] == 50_000_000_000
@@ -127,10 +172,24 @@ def test_empty_lists_say_what_to_do_next(
     assert shell.json(*words) == []
 
 
+def test_usage_shows_how_much_of_it_is_estimated() -> None:
+    row = {"by": "gpt-5", "cost_nusd": 7, "calls": 3, "input_tokens": 5, "output_tokens": 9}
+    shown = {
+        "since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", **row, "estimates": 2,
+        "rows": [{**row, "estimates": 2}],
+    }  # fmt: skip
+    lines = usage._screen(shown, "model").splitlines()
+    assert lines[0].split("   ")[-1] == "ESTIMATED"
+    assert lines[1].split()[-1] == "2"
+    assert lines[-1].startswith("2 calls are charged at the upper bound")
+    shown["estimates"] = 0
+    assert "upper bound" not in usage._screen(shown, "model")
+
+
 def test_usage_of_nothing_is_zero(shell: Shell) -> None:
-    usage = shell.json("usage", "--by", "key", "--since", "24h")
-    assert (usage["cost_nusd"], usage["calls"], usage["rows"]) == (0, 0, [])
-    assert usage["since"].endswith("Z")
+    used = shell.json("usage", "--by", "key", "--since", "24h")
+    assert (used["cost_nusd"], used["calls"], used["estimates"], used["rows"]) == (0, 0, 0, [])
+    assert used["since"].endswith("Z")
     assert "Nothing was spent" in shell("usage").out
 
 
@@ -140,6 +199,18 @@ def test_reconcile_is_one_command(shell: Shell) -> None:
     assert "nothing to correct" in shell("cap", "reconcile").out
 
 
+@pytest.mark.parametrize("words", [("key", "list"), ("serve", "--port", "0"), ("doctor",)])
+def test_a_data_folder_that_is_not_there_is_told_with_the_verb_that_makes_it(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    (shell.folder / "data").rename(shell.folder / "elsewhere")
+    done = shell(*words)
+    assert done.status == 1
+    assert f"here is no data folder {shell.folder}/data" in done.out + done.err
+    assert "tokenward init" in done.out + done.err
+    assert not (shell.folder / "data").exists(), "nothing is made on the way"
+
+
 def test_doctor_is_content_after_init(shell: Shell) -> None:
     value = shell.json("doctor", "--audit")
     assert value["ok"], value
@@ -147,6 +218,36 @@ def test_doctor_is_content_after_init(shell: Shell) -> None:
     for name in ("settings", "secrets", "disk", "prices", "providers", "guard", "clock", "ledger"):
         assert name in names
     assert "All is well." in shell("doctor").out
+
+
+def test_a_ledger_that_was_made_anew_is_only_found_by_a_head_kept_elsewhere(shell: Shell) -> None:
+    _create(shell)
+    kept = shell.json("doctor", "--audit")["head"]
+    assert f"tokenward doctor --audit --head {kept}" in shell("doctor", "--audit").out
+    assert shell("doctor", "--audit", "--head", kept).status == 0
+    for path in (shell.folder / "data").glob("tokenward.db*"):
+        path.unlink()
+    _create(shell)
+    assert shell.json("doctor", "--audit")["ok"], "a whole new ledger is clean in itself"
+    done = shell("doctor", "--audit", "--head", kept, "--json")
+    assert (done.status, done.value["ok"], done.value["head"]) == (1, False, None)
+    (ledger,) = (check for check in done.value["checks"] if check["name"] == "ledger")
+    assert "kept elsewhere" in ledger["why"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--head", "1:" + "0" * 64), "add --audit"),
+        (("--audit", "--head", "17"), "64 hexadecimal digits"),
+    ],
+)
+def test_a_head_that_cannot_be_proven_is_wrong_usage(
+    shell: Shell, words: tuple[str, ...], why: str
+) -> None:
+    done = shell("doctor", *words)
+    assert (done.status, done.out) == (2, "")
+    assert why in done.err
 
 
 @pytest.mark.parametrize(

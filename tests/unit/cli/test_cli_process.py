@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tokenward.cli import guard_file
+from tokenward.cli.guard_file import GuardAddress
 from unit.cli.command import Shell, held
 
 WAIT_S = 30
@@ -83,16 +84,17 @@ def test_a_reader_that_leaves_is_not_told_about(shell: Shell) -> None:
 
 
 def test_an_interrupted_command_ends_quietly(shell: Shell) -> None:
-    with guard(shell) as running:
-        running.send_signal(signal.SIGSTOP)
+    data = shell.folder / "data"
+    with socket.create_server(("127.0.0.1", 0)) as silent, held(data):
+        guard_file.write(data, GuardAddress(os.getpid(), "127.0.0.1", silent.getsockname()[1]))
+        silent.settimeout(WAIT_S)
         process = _command(shell, "key", "list")
-        address = guard_file.read(shell.folder / "data")
-        assert address is not None
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(4.0)  # it waits for the answer of a guard that does not move
-        process.send_signal(signal.SIGINT)
-        status, out, err = _ended(process)
-    assert (status, out, err) == (130, "", "")
+        asked, _ = silent.accept()
+        with asked:
+            assert asked.recv(1), "it asks, and waits for an answer that does not come"
+            process.send_signal(signal.SIGINT)
+            ended = _ended(process)
+    assert ended == (130, "", "")
 
 
 def test_commands_act_on_a_running_guard_and_on_the_records_after_it(shell: Shell) -> None:

@@ -5,6 +5,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 from tokenward.http.admin.door import AdminDoor
 from tokenward.http.admin.office import Check, Office
@@ -100,8 +101,8 @@ class World:
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
-            "raw_path": path.encode(),
+            "path": unquote(path),
+            "raw_path": quote(path, safe="/%").encode(),
             "query_string": query.encode(),
             "headers": [*bearer, *(raw or [])] if token is None or raw is None else raw,
         }

@@ -25,6 +25,17 @@ STRANGE_PATHS = (
     "/admin/v1/../v1/keys",
     "/admin/v1/nothing",
     "/admin/v2/keys",
+    "/admin/v1%2fkeys",
+    "/admin/v1/%6beys",
+    "/admin/v1/keys%2f0123456789ab",
+    "/admin/v1/keys/0123456789ab%2Ffreeze",
+    "/admin/v1/keys/..",
+    "/admin/v1/keys/.",
+    "/admin/v1/keys/%2e%2e",
+    "/admin/v1/keys/%2e",
+    "/admin/v1/keys/a%2fb",
+    "/admin/v1/keys/a%5cb",
+    "/admin/v1/keys/%ff",
 )
 
 
@@ -48,6 +59,17 @@ async def test_unknown_paths_tell_a_stranger_nothing_and_an_admin_404(
     assert (await world.send("GET", path, token=None)).status == 401
     known = await world.send("GET", path)
     assert (known.status, known.error["code"]) == (404, "route:unknown")
+
+
+@pytest.mark.req("S-1")
+async def test_a_parameter_is_the_one_thing_that_is_decoded_and_only_once(world: World) -> None:
+    made = await world.make_key()
+    masked = await world.ask("GET", f"/keys/tw_sk_{made['id']}%E2%80%A6")
+    assert (masked.status, masked.value["id"]) == (200, made["id"])
+    spelled = "".join(f"%{ord(sign):02x}" for sign in made["id"])
+    assert (await world.ask("GET", f"/keys/{spelled}")).value["id"] == made["id"]
+    twice = await world.ask("GET", f"/keys/{spelled.replace('%', '%25')}")
+    assert (twice.status, twice.error["code"]) == (400, "request:invalid")
 
 
 @pytest.mark.req("S-1")
@@ -152,6 +174,28 @@ async def test_what_cannot_be_read_is_400_and_makes_nothing(
 async def test_queries_are_read_as_strictly(world: World, query: str) -> None:
     answer = await world.send("GET", "/admin/v1/events", query=query)
     assert (answer.status, answer.error["code"]) == (400, "request:invalid")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "query", "told"),
+    [
+        ("DELETE", "/caps", b"", "subject=project:p&window=" + "x" * 50_000, "window"),
+        ("DELETE", "/caps", b"", "subject=project:p&window=day&" + "x" * 50_000 + "=1", "unknown"),
+        ("GET", "/usage", b"", "since=" + "9" * 50_000, ""),
+        ("GET", "/usage", b"", "x" * 50_000, ""),
+        ("GET", "/events", b"", "limit=" + "x" * 50_000, "limit"),
+        ("PUT", "/caps", json.dumps({"x" * 50_000: 1}).encode(), "", "unknown"),
+        ("PUT", "/caps", b'{"subject":"project:p","cap":"1/day","zone":"%s"}' % (b"z" * 50_000),
+         "", "zone"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_is_told_without_repeating_it_at_length(
+    world: World, method: str, path: str, body: bytes, query: str, told: str
+) -> None:
+    answer = await world.send(method, "/admin/v1" + path, body=body, query=query)
+    assert (answer.status, answer.error["code"]) == (400, "request:invalid")
+    assert len(answer.error["message"]) < 500
+    assert told in answer.error["message"]
 
 
 async def test_a_name_of_the_path_cannot_be_given_again(world: World) -> None:

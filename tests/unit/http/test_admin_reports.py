@@ -132,3 +132,49 @@ async def test_the_doctor_names_keys_that_end_soon_and_that_nobody_uses(world: W
     checks = {c["name"]: c for c in (await world.ask("GET", "/doctor")).value["checks"]}
     assert old in checks["keys"]["why"]
     assert checks["keys"]["ok"]
+
+
+async def test_an_audit_tells_the_head_and_holds_a_kept_one_against_the_chain(
+    world: World,
+) -> None:
+    key = (await world.make_key())["id"]
+    kept = (await world.ask("GET", "/doctor", query="audit=true")).value["head"]
+    await world.spend(key, 1_000)
+    again = (await world.ask("GET", "/doctor", query=f"audit=true&head={kept}")).value
+    assert again["ok"], again
+    assert again["head"] != kept
+    assert int(again["head"].split(":")[0]) > int(kept.split(":")[0])
+    (ledger,) = (check for check in again["checks"] if check["name"] == "ledger")
+    assert "those of the head you kept" in ledger["why"]
+    assert (await world.ask("GET", "/doctor")).value["head"] is None
+
+
+async def test_a_kept_head_that_is_not_in_the_chain_fails_the_audit(world: World) -> None:
+    await world.make_key()
+    head = (await world.ask("GET", "/doctor", query="audit=true")).value["head"]
+    number, _, digest = head.partition(":")
+    other = digest.translate(str.maketrans("0123456789abcdef", "123456789abcdef0"))
+    for kept, why in (
+        (f"{number}:{other}", "differs from the one that was kept elsewhere"),
+        (f"{int(number) + 5}:{digest}", "is gone"),
+    ):
+        value = (await world.ask("GET", "/doctor", query=f"audit=true&head={kept}")).value
+        assert (value["ok"], value["head"]) == (False, None)
+        (ledger,) = (check for check in value["checks"] if check["name"] == "ledger")
+        assert why in ledger["why"]
+
+
+@pytest.mark.parametrize("query", ["head=1:00&audit=true", "head=1:" + "0" * 64, "head=x"])
+async def test_a_head_that_cannot_be_proven_is_refused(world: World, query: str) -> None:
+    answer = await world.ask("GET", "/doctor", query=query)
+    assert (answer.status, answer.error["code"]) == (400, "request:invalid")
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00%2B14:00"])
+async def test_moments_at_the_ends_of_time_are_taken_as_the_nearest_that_can_be_written(
+    world: World, name: str, moment: str
+) -> None:
+    answer = await world.ask("GET", "/usage", query=f"{name}={moment}")
+    assert answer.status == 200, answer.value
+    assert answer.value[name] in ("9999-12-31T23:59:59.000Z", "1970-01-01T00:00:00.000Z")

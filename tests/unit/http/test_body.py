@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tokenward.http.body import CALLER_GONE, read_body
+from tokenward.http.exchange import WHOLE_BODY
 from tokenward.http.lifespan import Message, Receive, Send
 from tokenward.kernel.refusals import Refusal
 from unit.http.raw_sockets import say
@@ -29,6 +30,7 @@ class App:
         body = await read_body(
             receive,
             int(length) if length else None,
+            scope.get("extensions", {}).get(WHOLE_BODY),
             limit_bytes=LIMIT_BYTES,
             timeout_s=self._timeout_s,
         )

@@ -74,6 +74,28 @@ async def test_a_caller_that_hangs_up_is_told_of_once_and_written_to_no_more() -
     assert told == ["gone"]
 
 
+async def test_another_watch_takes_the_place_of_the_one_before() -> None:
+    told: list[str] = []
+    gone = asyncio.Event()
+
+    async def tell(reply: AsgiReply) -> None:
+        reply.watch(lambda: told.append("first"))
+        reply.watch(lambda: (told.append("second"), gone.set())[0])
+        await gone.wait()
+        reply.watch(lambda: told.append("third"))
+        await reply.start(200, ())
+        await reply.end()
+        reply.watch(lambda: told.append("after the end"))
+
+    async with served(App(tell)) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(GET)
+        await writer.drain()
+        writer.close()
+        await asyncio.wait_for(gone.wait(), 10)
+    assert told == ["second", "third"], "who watches later hears of it at once"
+
+
 async def test_the_end_of_an_answer_is_not_a_hangup() -> None:
     told: list[str] = []
     replies: list[AsgiReply] = []

@@ -25,7 +25,7 @@ def test_every_declared_route_is_found(route: object) -> None:
 
     assert isinstance(route, Route)
     headers = {"gemini": {b"x-goog-api-key": b"k"}, "anthropic": {b"anthropic-version": b"1"}}
-    path = route.path.replace("{model}", "some-model-1.5").encode()
+    path = route.path.replace("{model}", "some-model-1.5").replace("{id}", "resp_1").encode()
     match = ROUTES.match(route.method, path, headers.get(route.dialect, {}))
     assert isinstance(match, Match)
     assert match.route == route
@@ -63,10 +63,51 @@ def test_what_is_not_declared_does_not_exist(path: str) -> None:
 
 
 def test_a_known_path_with_another_method_says_which_it_takes() -> None:
-    match = ROUTES.match("DELETE", b"/v1/chat/completions", {})
-    assert isinstance(match, Refusal)
-    assert (match.code, match.status) == ("route:method", 405)
-    assert dict(match.facts)["allow"] == "POST"
+    for path, allowed in (
+        ("/v1/completions", "POST"),
+        ("/v1/chat/completions", "GET, POST"),
+        ("/v1/responses/compact", "POST"),  # no id of a response
+        ("/v1/responses/resp_1/cancel", "POST"),
+    ):
+        match = ROUTES.match("DELETE", path.encode(), {})
+        assert isinstance(match, Refusal)
+        assert (match.code, match.status) == ("route:method", 405)
+        assert dict(match.facts)["allow"] == allowed
+
+
+@pytest.mark.req("S-1")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "a.b",
+        "%2e%2e",
+        "a%2Fb",
+        "a/b",
+        "%61",
+        "a b",
+        "a;b",
+        "a:b",
+        "é",
+        "~",
+        "a" * 257,
+    ],
+)
+def test_an_id_is_read_as_it_stands_or_not_at_all(name: str) -> None:
+    for path in (f"/v1/responses/{name}", f"/v1/chat/completions/{name}"):
+        assert found("GET", path) == "route:unknown"
+    for path in (f"/v1/responses/{name}/cancel", f"/v1/responses/{name}/input_items"):
+        assert found("POST", path) == found("GET", path) == "route:unknown"
+
+
+def test_what_follows_an_id_is_part_of_the_route() -> None:
+    assert found("GET", "/v1/responses/resp_1") == ("openai", "get_response", "")
+    assert found("POST", "/v1/responses/resp_1/cancel") == ("openai", "cancel_response", "")
+    assert found("GET", "/v1/chat/completions/c-1/messages")[1] == "list_chat_messages"
+    for path in ("/v1/responses/a/b/cancel", "/v1/responses/a/delete", "/v1/completions/a"):
+        assert found("POST", path) == "route:unknown"
 
 
 def test_a_shared_path_is_told_apart_by_the_callers_own_headers() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from tokenward.keys.caveats import (
+    allows_any_model,
     allows_model,
     allows_route,
     parse_duration_ms,
@@ -169,3 +170,12 @@ def test_any_other_route_is_refused(path: str) -> None:
 
 def test_a_key_without_route_caveats_may_use_every_route() -> None:
     assert allows_route(Caveats(), "/anything//at/../all") is None
+
+
+def test_a_key_for_some_models_may_not_reach_what_tells_no_model() -> None:
+    assert allows_any_model(Caveats()) is None
+    for globs in (("gpt-5*",), ("*",)):
+        refusal = allows_any_model(Caveats(models=globs))
+        assert refusal is not None
+        assert (refusal.code, refusal.status) == ("model:not_allowed", 403)
+        assert globs[0] in refusal.message

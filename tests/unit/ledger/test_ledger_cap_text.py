@@ -49,8 +49,11 @@ def test_a_subject_is_what_it_says(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "acme", "team:x", "key:", "key:a b", "key:a\n", "key:a:b", "key:" + "x" * 200, "KEY:a"],
-)
+    [
+        "", "acme", "team:x", "key:", "key:a b", "key:a\n", "key:a:b", "key:" + "x" * 200, "KEY:a",
+        "project:two/words", "project:größe", "account:" + "x" * 65, "account:..", "project:a*",
+    ],
+)  # fmt: skip
 def test_what_is_no_subject_is_an_error_that_does_not_repeat_it(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_subject(text)

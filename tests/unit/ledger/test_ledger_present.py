@@ -19,7 +19,7 @@ def test_usage_is_shown_with_its_sums() -> None:
     rows = [
         UsageRow(
             by=by, cost_nusd=3, calls=2, input_tokens=5, output_tokens=7, cached_tokens=1,
-            estimates=0,
+            estimates=1,
         )
         for by in ("k1", "k2")
     ]  # fmt: skip
@@ -29,4 +29,5 @@ def test_usage_is_shown_with_its_sums() -> None:
     )  # fmt: skip
     assert (shown["cost_nusd"], shown["calls"]) == (6, 4)
     assert (shown["input_tokens"], shown["output_tokens"]) == (10, 14)
+    assert shown["estimates"] == 2, "calls that cost what was held, not what they were"
     assert [row["by"] for row in shown["rows"]] == ["k1", "k2"]  # type: ignore[union-attr, index, call-overload]

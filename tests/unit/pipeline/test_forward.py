@@ -60,6 +60,7 @@ def test_nothing_that_names_the_caller_or_another_host_reaches_the_provider() ->
         b"forwarded",
         b"openai-organization",
         b"openai-project",
+        b"anthropic-workspace-id",
         b"transfer-encoding",
         b"proxy-authorization",
         b"x-secret-hop",

@@ -1,10 +1,10 @@
 """The most a call can cost."""
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tokenward.kernel.bound import CostBound
 from tokenward.kernel.usage import Usage

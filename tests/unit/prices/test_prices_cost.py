@@ -1,6 +1,7 @@
 """Golden costs, and what a call is billed at when its report says more than tokens."""
 
 from decimal import Decimal
+from typing import get_type_hints
 
 import pytest
 
@@ -8,6 +9,7 @@ from tokenward.kernel.money import NUSD_MAX
 from tokenward.kernel.usage import Usage
 from tokenward.prices.book import ModelPrice, PriceBook
 from tokenward.prices.overrides import PriceOverride
+from tokenward.settings.shape import Server
 
 AT = 1_795_000_000_000  # 2026-11-18
 BOOK = PriceBook({})
@@ -260,3 +262,12 @@ def test_no_report_is_too_odd_for_a_cost() -> None:
     cost = price.cost(Usage(output=10**40, service_tier="x" * 10_000, region="\0", speed="🚀"))
     assert cost.nusd == NUSD_MAX
     assert all(len(doubt) < 250 for doubt in cost.doubts)
+
+
+@pytest.mark.req("B-5")
+def test_a_container_costs_what_the_longest_call_in_one_would() -> None:
+    longest_s = get_type_hints(Server, include_extras=True)["call_limit_s"].__metadata__[0].le
+    cost = listed("anthropic", "claude-haiku-4-5").cost(Usage(containers=1))
+    assert cost.nusd * 3_600 >= longest_s * 50_000_000
+    assert cost.doubts == ()
+    assert listed("openai", "gpt-5").cost(Usage(containers=1)).doubts

@@ -203,16 +203,37 @@ def test_web_search_is_bounded_by_its_uses_and_the_rounds_of_the_loop() -> None:
     assert not read.unbounded
 
 
+@pytest.mark.req("B-5")
+@pytest.mark.parametrize(
+    ("fields", "rounds"),
+    [
+        ({"container": "c"}, 1),
+        ({"container": {"id": "c", "skills": [{"type": "anthropic", "skill_id": "pdf"}]}}, 1),
+        ({"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}, 10),
+    ],
+)
+def test_a_container_is_bounded_by_its_time_and_charged(
+    fields: dict[str, Any], rounds: int
+) -> None:
+    read = ask(**fields)
+    assert (read.most.containers, read.rounds, read.choices) == (1, rounds, rounds)
+    assert read.open_ended
+    assert not read.unbounded
+    report = {"input_tokens": 5, "output_tokens": 2}
+    reader = ANTHROPIC.reader(read, 200, ())
+    reader.feed(json.dumps({"type": "message", "usage": report}).encode())
+    reader.finish()
+    assert reader.reading().usage == Usage(input=5, output=2, containers=1)
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
         ({"tools": [{"type": "web_search_20260318"}]}, "max_uses"),
-        ({"tools": [{"type": "code_execution_20250825"}]}, "hour"),
         ({"tools": [{"type": "mcp_toolset"}]}, "MCP"),
         ({"tools": [{"type": "advisor_20260301", "model": "x"}]}, "advisor"),
         ({"tools": [{"type": "hologram_20300101"}]}, "hologram"),
         ({"mcp_servers": [{}]}, "MCP"),
-        ({"container": "c"}, "container"),
         ({"fallbacks": [{"model": "x"}]}, "fallback"),
         ({"compaction": {"type": "summarize"}}, "compaction"),
         ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "compaction"),

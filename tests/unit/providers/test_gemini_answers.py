@@ -2,13 +2,13 @@
 
 import gzip
 import json
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tokenward.kernel.usage import Usage
 from tokenward.providers.ask import Ask, Route

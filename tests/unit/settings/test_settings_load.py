@@ -232,6 +232,23 @@ def test_an_impossible_value_names_the_setting(file: Path, text: str, message: s
     assert message in problem(file, text)
 
 
+def test_stored_objects_and_a_default_model_are_off_and_of_one_provider(file: Path) -> None:
+    plain = loaded(file, PROVIDER).providers[0]
+    assert (plain.stored_objects, plain.default_model) == (False, "")
+    shared = PROVIDER + 'stored_objects = true\ndefault_model = "gpt-5"\n'
+    provider = loaded(file, shared).providers[0]
+    assert (provider.stored_objects, provider.default_model) == (True, "gpt-5")
+    loaded(file, shared + PROVIDER.replace('name = "openai"', 'name = "other"'))
+    for setting in ("stored_objects = true", 'default_model = "gpt-5"'):
+        name = setting.split()[0]
+        two = shared + PROVIDER.replace('name = "openai"', 'name = "other"') + setting
+        assert f"provider[1].{name}: 'openai' has it already" in problem(file, two)
+        claude = PROVIDER.replace('dialect = "openai"', 'dialect = "anthropic"') + setting
+        assert f"provider[0].{name}: only the openai dialect" in problem(file, claude)
+    unserved = PROVIDER + 'default_model = "claude-haiku-4-5"'
+    assert "provider[0].default_model: must be one" in problem(file, unserved)
+
+
 @pytest.mark.parametrize("amount", ["-0.01", "nan", "inf", "1000001", "'1e9'", "'NaN'", "'free'"])
 def test_a_price_is_dollars_from_nothing_to_a_million(file: Path, amount: str) -> None:
     text = f"[prices.m]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = {amount}"
@@ -294,3 +311,11 @@ def test_plain_http_to_a_far_host_must_be_allowed_by_name(file: Path) -> None:
 def test_nothing_allows_a_metadata_address(file: Path) -> None:
     text = PROVIDER.replace("https://api.openai.com", "http://169.254.169.254/latest")
     assert "never sent to" in problem(file, text + "allow_plain_http = true")
+
+
+@pytest.mark.parametrize("url", ["https://api.openai.com/v1", "https://a.example/deep/v1/"])
+def test_a_base_url_that_repeats_the_callers_path_is_refused(file: Path, url: str) -> None:
+    text = PROVIDER.replace("https://api.openai.com", url)
+    message = problem(file, text)
+    assert message.startswith("tokenward.toml: provider[0].base_url: leave out the /v1")
+    assert loaded(file, text + 'path_prefix = ""').providers[0].base_url == url

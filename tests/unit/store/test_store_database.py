@@ -5,9 +5,11 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from threading import Event as Gate
 
 import pytest
+import uvloop
 
 from ledger_world import (
     NOON_MS,
@@ -16,6 +18,7 @@ from ledger_world import (
     cap,
     charge,
     key_record,
+    open_sqlite,
     refused,
     standing,
     taken,
@@ -60,6 +63,44 @@ async def test_waiting_operations_share_a_commit(store: SqliteStore) -> None:
     commits = count_commits(store)
     await asyncio.gather(*(store.ledger.hold(ask(1)) for _ in range(100)))
     assert commits() == 1
+
+
+async def test_a_settlement_shares_the_commit_of_the_hold_that_follows_it(
+    store: SqliteStore,
+) -> None:
+    first = taken(await store.ledger.hold(ask(1)))
+    commits = count_commits(store)
+    settling = store.ledger.settle(first, charge(1), NOON_MS)
+    second = taken(await store.ledger.hold(ask(1)))
+    assert (await settling).state == "settled"
+    assert commits() == 1
+    await store.ledger.settle(second, charge(1), NOON_MS)
+    assert commits() == 2, "alone it is written soon as well"
+
+
+async def test_a_settlement_that_still_waits_for_company_is_written_at_a_stop(
+    store: SqliteStore, clock: MovingClock
+) -> None:
+    hold = taken(await store.ledger.hold(ask(1)))
+    settling = store.ledger.settle(hold, charge(1), NOON_MS)
+    await store.close()
+    assert (await settling).state == "settled"
+
+
+def test_a_disk_that_was_in_time_is_not_blamed_for_a_loop_that_was_late(tmp_path: Path) -> None:
+    """On uvloop, as in the guard: there a late timer runs before the end of the commit is heard."""
+
+    async def hold() -> None:
+        store = await open_sqlite(tmp_path, MovingClock(), commit_limit_s=0.2)
+        await store.books.create_account("a1", NOON_MS)
+        holding = asyncio.ensure_future(store.ledger.hold(ask(1)))
+        while not store.database.connection.in_transaction:
+            await asyncio.sleep(0)
+        time.sleep(0.5)
+        taken(await holding)
+        await store.close()
+
+    uvloop.run(hold())
 
 
 async def test_one_operation_that_raises_harms_no_other_of_its_commit(

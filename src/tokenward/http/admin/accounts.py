@@ -5,8 +5,8 @@ from tokenward.http.admin.route import Ask, Nothing
 from tokenward.http.admin.shapes import AccountShape, CreditShape
 from tokenward.kernel.moments import rfc3339
 from tokenward.kernel.money import parse_usd
+from tokenward.kernel.names import check_name
 from tokenward.kernel.refusals import Refusal
-from tokenward.keys.names import check_name
 from tokenward.ledger.records import Account
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from tokenward.http.admin.office import Check, Office
 from tokenward.kernel.moments import rfc3339
 from tokenward.keys.records import KeyRecord
+from tokenward.ledger.statement import Head
 
 RELEASED_MS: Final = 1_767_225_600_000
 """2026-01-01: this code did not exist before, so a clock that says so is wrong."""
@@ -41,19 +42,27 @@ def check_keys(office: Office, keys: list[KeyRecord]) -> Check:
     return Check(name="keys", ok=True, why="; ".join(said))
 
 
-async def check_ledger(office: Office, *, audit: bool) -> Check:
-    """With `audit`, proves chain, holds and balances from the entries alone (L6, L7)."""
-    if not audit:
-        accounts = len(await office.books.accounts())
-        why = f"it can be read, accounts: {accounts}; prove it with --audit"
-        return Check(name="ledger", ok=True, why=why)
-    findings = await office.books.audit()
+async def check_ledger(office: Office) -> Check:
+    """Whether it can be read."""
+    accounts = len(await office.books.accounts())
+    why = f"it can be read, accounts: {accounts}; prove it with --audit"
+    return Check(name="ledger", ok=True, why=why)
+
+
+async def prove_ledger(office: Office, kept: Head | None) -> tuple[Check, Head | None]:
+    """Proves chain, holds and balances from the entries alone (L6, L7), and that the `kept` head
+    is still in the chain. With the head that is proven now; None if nothing is, or is there."""
+    head = await office.books.head()
+    known = {one for one in (kept, head) if one is not None and one.seq > 0}
+    findings = await office.books.audit(tuple(known))
     if not findings:
         why = "proven: the chain, every hold and every balance follow from the entries"
-        return Check(name="ledger", ok=True, why=why)
+        if kept is not None:
+            why += f"; entry {kept.seq} and all before it are those of the head you kept"
+        return Check(name="ledger", ok=True, why=why), head if head.seq > 0 else None
     shown = [f"{one.check} {one.subject}: {one.why}" for one in findings[:SHOWN_MAX]]
     more = f" and {len(findings) - SHOWN_MAX} more" if len(findings) > SHOWN_MAX else ""
-    return Check(name="ledger", ok=False, why="; ".join(shown) + more)
+    return Check(name="ledger", ok=False, why="; ".join(shown) + more), None
 
 
 def _names(keys: list[KeyRecord]) -> str:

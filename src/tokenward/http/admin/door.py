@@ -1,7 +1,7 @@
 """The door to `/admin/v1`: who may enter, which route answers, how refusals look.
 
 Every path behind the prefix needs the admin token, also unknown ones: a stranger learns nothing.
-Only the ASGI scope's path is read, never the Host header.
+Only the path as it was sent is read, never a decoded one and never the Host header.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from tokenward.providers.interfaces import Headers
 
 FAILED_LOGIN_WAIT_S: Final = 0.3
 FAILED_LOGINS_WAITING_MAX: Final = 8
+SAID_CHARS_MAX: Final = 400
 
 _STRANGER: Final = Refusal(
     "admin:unauthorized",
@@ -92,7 +93,7 @@ class AdminDoor:
         if not self._is_admin(headers):
             stranger = await self._turn_away()
             return stranger.status, stranger
-        found = _find(scope["method"], scope["path"])
+        found = _find(scope["method"], scope["raw_path"].decode("latin-1"))
         if isinstance(found, Refusal):
             return found.status, found
         row, parts = found
@@ -101,7 +102,7 @@ class AdminDoor:
             if not isinstance(answer, Refusal):
                 answer = await row.handler(self._office, answer)
         except ValueError as error:  # what was asked cannot be; msgspec's errors are these too
-            answer = Refusal("request:invalid", 400, str(error).rstrip(".") + ".")
+            answer = Refusal("request:invalid", 400, _plain(error))
         return (answer.status if isinstance(answer, Refusal) else row.status), answer
 
     def _is_admin(self, headers: list[tuple[bytes, bytes]]) -> bool:
@@ -136,6 +137,16 @@ def _find(method: str, path: str) -> tuple[Route, dict[str, str]] | Refusal:
         )
     offered = ", ".join(row.method for row, _ in matches)
     return Refusal("route:method", 405, f"This path takes {offered}.", facts=(("allow", offered),))
+
+
+def _plain(error: ValueError) -> str:
+    """What is wrong, in a bounded sentence: libraries quote what they were given at any length,
+    and say in front what is wrong with it and at the end where it stood."""
+    said = str(error).rstrip(".")
+    if len(said) > SAID_CHARS_MAX:
+        half = SAID_CHARS_MAX // 2
+        said = f"{said[:half]} … {said[-half:]}"
+    return said + "."
 
 
 def _unavailable(fault: Fault) -> Refusal:

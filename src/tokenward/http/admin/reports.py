@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 import msgspec
 
 import tokenward
-from tokenward.http.admin.checks import check_clock, check_keys, check_ledger
+from tokenward.http.admin.checks import check_clock, check_keys, check_ledger, prove_ledger
 from tokenward.http.admin.office import Office
 from tokenward.http.admin.route import Ask, Nothing
 from tokenward.http.admin.shapes import DoctorShape, EventShape, StatusShape, UsageShape
@@ -15,6 +15,7 @@ from tokenward.http.admin.times import parse_moment_ms
 from tokenward.kernel.conventions import gen_ai_attributes
 from tokenward.kernel.moments import rfc3339
 from tokenward.ledger.present import show_usage
+from tokenward.ledger.statement import parse_head
 
 GROUPS: Final = ("key", "project", "account", "model", "day")
 LIST_MAX: Final = 1000
@@ -48,9 +49,11 @@ class Recent(Ask):
 
 
 class Look(Ask):
-    """Whether the doctor also proves the ledger, which reads every entry."""
+    """Whether the doctor also proves the ledger, which reads every entry. `head`: one that an
+    earlier audit told and somebody kept elsewhere; it must still be in the chain."""
 
     audit: bool = False
+    head: str = ""
 
 
 async def usage(office: Office, ask: Span) -> UsageShape:
@@ -94,15 +97,27 @@ async def records(office: Office, ask: Recent) -> list[dict[str, Any]]:
 
 
 async def doctor(office: Office, ask: Look) -> DoctorShape:
-    """What the guard finds when it looks at itself."""
+    """What the guard finds when it looks at itself. `head` is null unless an audit proved it."""
+    kept = parse_head(ask.head) if ask.head else None
+    if kept is not None and not ask.audit:
+        raise ValueError("a head is held against the ledger by an audit: ask with audit=true")
     keys = await office.keys.all()
     checks = [
         *await office.check(),
         check_clock(office, keys),
         check_keys(office, keys),
-        await check_ledger(office, audit=ask.audit),
     ]
-    return {"ok": all(check.ok for check in checks), "checks": checks}
+    head = None
+    if ask.audit:
+        ledger, head = await prove_ledger(office, kept)
+    else:
+        ledger = await check_ledger(office)
+    checks.append(ledger)
+    return {
+        "ok": all(check.ok for check in checks),
+        "checks": checks,
+        "head": None if head is None else str(head),
+    }
 
 
 async def status(office: Office, ask: Nothing) -> StatusShape:

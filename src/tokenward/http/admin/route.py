@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from urllib.parse import unquote
 
 import msgspec
 
@@ -51,17 +52,33 @@ class Route:
         return self.method in ("POST", "PUT")
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The path's varying parts, or None if this is another path. Never empty parts."""
+        """The varying parts of a raw path, decoded, or None if this is another path.
+
+        Only a parameter may be encoded: whoever guards `/admin/v1/keys` in front of us by its
+        spelling must not be gone round by another spelling of it.
+        """
         ours, theirs = self.path.split("/"), path.split("/")
         if len(ours) != len(theirs):
             return None
         found: dict[str, str] = {}
         for our, their in zip(ours, theirs, strict=True):
             if our.startswith("{"):
-                found[our[1:-1]] = their
+                parameter = _decoded(their)
+                if parameter is None:
+                    return None
+                found[our[1:-1]] = parameter
             elif our != their:
                 return None
-        return found if all(found.values()) else None
+        return found
+
+
+def _decoded(segment: str) -> str | None:
+    """What a parameter says; None for one that is empty, steps aside (`..`) or hides a slash."""
+    try:
+        text = unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        return None
+    return None if text in ("", ".", "..") or "/" in text or "\\" in text else text
 
 
 def route(

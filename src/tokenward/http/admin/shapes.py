@@ -90,7 +90,8 @@ class ReconciledShape(TypedDict):
 
 
 class UsageRowShape(TypedDict):
-    """What one key, project, account, model or day used."""
+    """What one key, project, account, model or day used; `estimates` of its calls were charged
+    the whole hold, because what they really cost could not be known."""
 
     by: str
     cost_nusd: int
@@ -110,6 +111,7 @@ class UsageShape(TypedDict):
     calls: int
     input_tokens: int
     output_tokens: int
+    estimates: int
     rows: list[UsageRowShape]
 
 
@@ -124,10 +126,12 @@ class EventShape(TypedDict):
 
 
 class DoctorShape(TypedDict):
-    """What the guard found when it looked at itself."""
+    """What the guard found when it looked at itself. `head` is the ledger's last entry, as
+    number and hash, where an audit proved it; else null."""
 
     ok: bool
     checks: list[Check]
+    head: str | None
 
 
 class StatusShape(TypedDict):

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import ANSWER_LIMIT, UNFINISHED, too_long
 from tokenward.providers.anthropic.usage import UsageReport, merge, to_usage
 from tokenward.providers.interfaces import Reading
@@ -42,8 +43,8 @@ _read_message: Final = Decoder(_Message).decode
 _read_event: Final = Decoder(_Event).decode
 
 
-def read_document(body: bytes, *, keeps_1h: bool) -> Reading:
-    """What a whole message says; never raises."""
+def read_document(body: bytes, most: Usage) -> Reading:
+    """What a whole message says, of a call that asked for `most`; never raises."""
     try:
         message = _read_message(body)
     except (ValueError, RecursionError) as error:
@@ -53,7 +54,7 @@ def read_document(body: bytes, *, keeps_1h: bool) -> Reading:
     report = message.usage
     if report is None or report.input_tokens is None or report.output_tokens is None:
         return Reading(usage=None, model=message.model, problem="the answer has no usage")
-    return Reading(usage=to_usage(report, keeps_1h=keeps_1h), model=message.model)
+    return Reading(usage=to_usage(report, most), model=message.model)
 
 
 class StreamReader:
@@ -67,16 +68,16 @@ class StreamReader:
         "_events",
         "_has_ended",
         "_is_counted",
-        "_keeps_1h",
         "_model",
+        "_most",
         "_report",
         "_wrong",
         "is_final",
     )
 
-    def __init__(self, *, keeps_1h: bool) -> None:
+    def __init__(self, most: Usage) -> None:
         self._events = EventSplitter(ANSWER_LIMIT)
-        self._keeps_1h = keeps_1h
+        self._most = most
         self._report: UsageReport | None = None
         self._doubts: list[str] = []
         self._model = ""
@@ -109,7 +110,7 @@ class StreamReader:
         is_known = self._is_counted and self._has_ended
         if not is_known or report is None or report.input_tokens is None:
             return Reading(usage=None, model=self._model, problem=UNFINISHED.problem)
-        usage = to_usage(report, keeps_1h=self._keeps_1h, doubts=self._doubts)
+        usage = to_usage(report, self._most, self._doubts)
         return Reading(usage=usage, model=self._model)
 
     def _take(self, data: bytes) -> None:

@@ -82,10 +82,9 @@ class AnthropicDialect:
         if ask.route.meter is Meter.FREE:
             return PassingReader(Reading(usage=Usage(), model=ask.model))
         given = dict(headers)
-        keeps_1h = ask.most.cache_write_1h > 0
-        reader: Reader = DocumentReader(partial(read_document, keeps_1h=keeps_1h))
+        reader: Reader = DocumentReader(partial(read_document, most=ask.most))
         if given.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
-            reader = StreamReader(keeps_1h=keeps_1h)
+            reader = StreamReader(ask.most)
         encoding = given.get(b"content-encoding", b"")
         return reader_of_encoded(reader, encoding) or PassingReader(encoded(encoding))
 

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.usage import Usage
 from tokenward.providers.anthropic.content import cache_ttl, most_tokens, what_is_open
-from tokenward.providers.anthropic.tools import tool_cost
+from tokenward.providers.anthropic.tools import ToolCost, tool_cost
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.request_body import (
     as_count,
@@ -21,7 +23,6 @@ THINKING_MIN: Final = 1_024
 
 _UNBOUNDED_FIELDS: Final = {
     "mcp_servers": "tools of MCP servers bring text of any length into the call",
-    "container": "a container is billed by the hour, which no usage report shows",
     "fallbacks": "a fallback model bills its own attempt at its own price",
     "compaction": "compaction is a further call to the model inside this one",
     "thread": "a thread adds a conversation that the provider keeps",
@@ -32,7 +33,7 @@ _BOUNDED_FIELDS: Final = frozenset(
         "thinking", "temperature", "top_p", "top_k", "stop_sequences", "metadata",
         "cache_control", "service_tier", "inference_geo", "speed", "output_config",
         "output_format", "context_management", "diagnostics", "billing_policy",
-        "fallback_credit_token",
+        "fallback_credit_token", "container",
     )
 )  # fmt: skip
 
@@ -50,13 +51,15 @@ def read_messages(request: Request) -> Ask:
         raise ValueError("system: must be a string or a list")
     tools = tool_cost(body)
     open_ended = what_is_open(body)
+    if body.get("container") is not None:
+        open_ended = open_ended or "what the container holds"
     if tools.rounds > 1:
         open_ended = open_ended or "what the provider's own tools bring into the call"
     return Ask(
         route=request.route,
         model=model,
         stream=as_flag(body.get("stream"), "stream"),
-        most=_most(body, len(request.body) + tools.prompt_tokens, tools.searches),
+        most=_most(body, len(request.body) + tools.prompt_tokens, tools),
         output_asked=max_tokens,
         output_min=min(1, max_tokens),
         choices=tools.rounds,  # whether max_tokens is for a round or for all is not documented
@@ -94,15 +97,17 @@ def _check_thinking(body: JsonObject, max_tokens: int, betas: bytes) -> None:
         raise ValueError("max_tokens: must be greater than thinking.budget_tokens")
 
 
-def _most(body: JsonObject, size: int, searches: int) -> Usage:
+def _most(body: JsonObject, size: int, tools: ToolCost) -> Usage:
     tokens = most_tokens(body, size)
+    has_container = tools.runs_code or body.get("container") is not None
+    paid = Usage(searches=tools.searches, containers=int(has_container))
     match cache_ttl(body):
         case "1h":
-            return Usage(cache_write_1h=tokens, searches=searches)
+            return replace(paid, cache_write_1h=tokens)
         case "5m":
-            return Usage(cache_write_5m=tokens, searches=searches)
+            return replace(paid, cache_write_5m=tokens)
         case _:
-            return Usage(input=tokens, searches=searches)
+            return replace(paid, input=tokens)
 
 
 def _service_tiers(body: JsonObject) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ Client tools are run by the caller; they cost what the provider adds to the prom
 them. Server tools are run by the provider inside the call, in a loop that reads the growing
 conversation again in every round (usage is the sum), at most ten rounds before it answers with
 `pause_turn` (documentation, "Server tools"). So a round can read no more than a context window,
-and a call no more than ten. Tools billed in ways that the usage does not report have no bound.
+and a call no more than ten. Code runs in one container a call, which is billed by time that no
+usage reports (`prices/surcharges.py` bounds it). Other tools billed in such ways have no bound.
 """
 
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ LOOP_ROUNDS: Final = 10
 _CLIENT_TOOLS: Final = ("bash_", "text_editor_", "computer_", "memory_")
 _TOOLSETS: Final = ("computer_toolset_", "browser_toolset_")
 _LOOPING_TOOLS: Final = ("web_fetch_", "tool_search_tool_")
+_CODE_TOOLS: Final = ("code_execution_",)
 _UNBOUNDED_TOOLS: Final = {
-    "code_execution_": "code execution is billed by the hour, which no usage report shows",
     "mcp_toolset": "tools of MCP servers bring text of any length into the call",
     "advisor_": "an advisor is another model that bills its own tokens into the call",
 }
@@ -33,10 +34,12 @@ _UNBOUNDED_TOOLS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCost:
-    """What the tools add: tokens of prompt, paid searches, rounds of the provider's own loop."""
+    """What the tools add: tokens of prompt, paid searches, whether code runs in a container, rounds
+    of the provider's own loop."""
 
     prompt_tokens: int = 0
     searches: int = 0
+    runs_code: bool = False
     rounds: int = 1
     unbounded: str = ""
 
@@ -44,7 +47,7 @@ class ToolCost:
 def tool_cost(body: JsonObject) -> ToolCost:
     """The most that the tools in `body` can cost."""
     tools = [as_object(tool, "tools") for tool in as_list(body.get("tools"), "tools")]
-    prompt_tokens, searches, rounds, unbounded = 0, 0, 1, ""
+    prompt_tokens, searches, rounds, unbounded, runs_code = 0, 0, 1, "", False
     if tools or _has_format(body):
         prompt_tokens = TOOL_PROMPT_TOKENS
     for tool in tools:
@@ -60,10 +63,17 @@ def tool_cost(body: JsonObject) -> ToolCost:
             rounds = LOOP_ROUNDS
         elif kind.startswith(_LOOPING_TOOLS):
             rounds = LOOP_ROUNDS
+        elif kind.startswith(_CODE_TOOLS):
+            prompt_tokens += KNOWN_TOOL_TOKENS
+            rounds, runs_code = LOOP_ROUNDS, True
         else:
             unbounded = unbounded or _why_unbounded(kind)
     return ToolCost(
-        prompt_tokens=prompt_tokens, searches=searches, rounds=rounds, unbounded=unbounded
+        prompt_tokens=prompt_tokens,
+        searches=searches,
+        runs_code=runs_code,
+        rounds=rounds,
+        unbounded=unbounded,
     )
 
 

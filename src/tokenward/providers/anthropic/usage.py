@@ -101,9 +101,11 @@ def merge(seed: UsageReport | None, later: UsageReport) -> tuple[UsageReport, st
     return later, doubt
 
 
-def to_usage(report: UsageReport, *, keeps_1h: bool, doubts: Iterable[str] = ()) -> Usage:
-    """The buckets. `keeps_1h`: the request asked for caching for an hour, so writes that the
-    report does not split are charged as such; otherwise as writes for five minutes (G17)."""
+def to_usage(report: UsageReport, most: Usage, doubts: Iterable[str] = ()) -> Usage:
+    """The buckets, for a call that asked for `most`. If it asked for caching for an hour, writes
+    that the report does not split are charged as such; otherwise as writes for five minutes (G17).
+    If it asked for a container, it is charged: no report tells whether that ran."""
+    keeps_1h = most.cache_write_1h > 0
     found = [doubt for doubt in doubts if doubt]
     total = _sum(report, keeps_1h, found)
     inside, extra = _Sum(0, 0, 0, 0, 0), _Sum(0, 0, 0, 0, 0)
@@ -124,6 +126,7 @@ def to_usage(report: UsageReport, *, keeps_1h: bool, doubts: Iterable[str] = ())
         cache_write_1h=total.cache_write_1h,
         reasoning=min(thinking or 0, total.output),
         searches=searches or 0,
+        containers=most.containers,
         service_tier=_billed(report.service_tier),
         region=_billed(report.inference_geo),
         speed=_billed(report.speed),

@@ -1,8 +1,9 @@
 """What is asked of a Gemini model, and what can it cost?"""
 
-from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec.structs import replace
 
 from tokenward.kernel.json_text import JsonObject
 from tokenward.providers.ask import Ask, Request

@@ -1,8 +1,9 @@
 """POST /v1/chat/completions: what may it cost at most?"""
 
 import re
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from tokenward.kernel.json_text import JsonObject, JsonValue
 from tokenward.providers.ask import Ask, Request
@@ -26,6 +27,10 @@ SEARCH_ROUNDS: Final = 2
 _SEARCHING: Final = re.compile(r"-search-(?:preview|api)")
 _CALLERS_TOOLS: Final = ("function", "custom")
 
+PREDICTED: Final = "rejected tokens of a predicted output are output, beside any limit"
+"""They count in the context window (OpenAI's reference, `rejected_prediction_tokens`); a limit of
+output tokens is not supported beside a prediction, so none is set."""
+
 
 def inspect(request: Request, document: JsonObject) -> Ask:
     """The request reduced to what bounding needs. ValueError says what is wrong with it."""
@@ -35,8 +40,9 @@ def inspect(request: Request, document: JsonObject) -> Ask:
     _read_messages(bound, document.get("messages"))
     bound.note_cache(document.get("prompt_cache_options"))
     unbounded = fields.unlimited_by(document) or _read_tools(bound, document)
+    output_asked, output_open = fields.output_asked(document, "max_completion_tokens", "max_tokens")
     if document.get("prediction") is not None:
-        unbounded = "rejected tokens of a predicted output are billed, and no limit holds for them"
+        output_asked, output_open = None, PREDICTED
     choices = fields.choices(document)
     is_searching = document.get("web_search_options") is not None or bool(_SEARCHING.search(model))
     if is_searching:
@@ -47,7 +53,8 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         model=model,
         stream=as_flag(document.get("stream"), "stream"),
         most=replace(most, searches=choices) if is_searching else most,
-        output_asked=fields.output_asked(document, "max_completion_tokens", "max_tokens"),
+        output_asked=output_asked,
+        output_open=output_open,
         output_bucket="output_audio" if _speaks(document) else "output",
         choices=choices,
         service_tiers=fields.service_tiers(document),

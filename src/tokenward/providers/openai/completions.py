@@ -19,12 +19,14 @@ def inspect(request: Request, document: JsonObject) -> Ask:
     fields.refuse_detours(document)
     prompts, tokens, texts = _prompts(document.get("prompt"), "prompt")
     suffix = as_text(document.get("suffix"), "suffix")
+    output_asked, output_open = fields.output_asked(document, "max_tokens")
     return Ask(
         route=request.route,
         model=model,
         stream=as_flag(document.get("stream"), "stream"),
         most=Usage(input=tokens + utf8_size(suffix)),
-        output_asked=fields.output_asked(document, "max_tokens"),
+        output_asked=output_asked,
+        output_open=output_open,
         choices=max(1, prompts) * fields.choices(document),
         service_tiers=fields.service_tiers(document),
         open_ended=fields.opened_by(document),

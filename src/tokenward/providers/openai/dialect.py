@@ -13,7 +13,15 @@ from tokenward.providers.answers import DocumentReader, PassingReader, rejected
 from tokenward.providers.ask import Ask, Meter, Request, Route
 from tokenward.providers.decoding import reader_of_encoded
 from tokenward.providers.interfaces import Headers, Reader, Reading
-from tokenward.providers.openai import audio, chat, completions, documents, images, responses
+from tokenward.providers.openai import (
+    audio,
+    chat,
+    completions,
+    documents,
+    images,
+    responses,
+    stored,
+)
 from tokenward.providers.openai.endings import IMAGE_EVENT_LIMIT, MediaWatcher, ResponseWatcher
 from tokenward.providers.openai.errors import error_body
 from tokenward.providers.openai.rewriting import rewrite
@@ -30,6 +38,7 @@ def _route(operation: str, path: str, meter: Meter = Meter.USAGE, method: str = 
 ROUTES: Final = (
     _route("chat", "/v1/chat/completions"),
     _route("responses", "/v1/responses"),
+    _route("compact", "/v1/responses/compact"),
     _route("count", "/v1/responses/input_tokens", Meter.FREE),
     _route("completions", "/v1/completions"),
     _route("embeddings", "/v1/embeddings"),
@@ -41,9 +50,9 @@ ROUTES: Final = (
     _route("moderations", "/v1/moderations", Meter.FREE),
     _route("models", "/v1/models", Meter.FREE, "GET"),
     _route("model", "/v1/models/{model}", Meter.FREE, "GET"),
+    *stored.ROUTES,
 )
-"""Not offered: objects kept at the provider (`GET /v1/responses/{id}`, files, conversations …).
-All callers share the provider's credential, and with it would read each other's."""
+"""Not offered: files, batches, conversations, vector stores and all else kept at the provider."""
 
 _FORMS: Final[dict[str, Callable[[Request], Ask]]] = {
     "image_edits": images.edit,
@@ -55,6 +64,7 @@ _USAGE_OF: Final = {
     "completions": documents.completion_usage,
     "embeddings": documents.completion_usage,
     "responses": documents.response_usage,
+    "compact": documents.compaction_usage,
     "images": documents.image_usage,
     "image_edits": documents.image_usage,
     "transcriptions": documents.transcription_usage,
@@ -81,7 +91,7 @@ class OpenAIDialect:
 
     def rewrite(self, request: Request, ask: Ask, output_limit: int | None) -> bytes:
         """The caller's bytes with the insertions of `rewriting.rewrite`."""
-        return rewrite(request.body, ask, output_limit)
+        return rewrite(request, ask, output_limit)
 
     def credential(self, credential: Secret) -> Headers:
         """A bearer token (RFC 6750 section 2.1)."""
@@ -107,6 +117,8 @@ class OpenAIDialect:
 
 def _inspect(request: Request) -> Ask:
     operation = request.route.operation
+    if request.route.stored:
+        return stored.inspect(request)
     if operation in ("models", "model"):
         return Ask(route=request.route, model=request.model_in_path, has_output=False)
     if operation in _FORMS:
@@ -121,6 +133,7 @@ def _inspect(request: Request) -> Ask:
 _INSPECT: Final[dict[str, Callable[[Request, JsonObject], Ask]]] = {
     "chat": chat.inspect,
     "responses": responses.inspect,
+    "compact": responses.compact,
     "count": responses.count,
     "completions": completions.inspect,
     "embeddings": completions.embed,

@@ -5,11 +5,11 @@ usage and with the reason.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from tokenward.kernel.usage import Usage
 from tokenward.providers.ask import Ask
@@ -79,11 +79,15 @@ def completion_usage(document: _Document, ask: Ask) -> Usage:
 def counted(report: object, tier: object, ask: Ask) -> Usage:
     """The usage of a completion, from its report and the tier it was served at."""
     usage = token_usage(report, has_output=ask.has_output)
-    return replace(usage, service_tier=billed_tier(tier), searches=ask.most.searches)
+    tier, searches = billed_tier(tier), ask.most.searches
+    return replace(usage, service_tier=tier, searches=searches) if tier or searches else usage
 
 
 def response_usage(document: _Document, ask: Ask) -> Usage:
-    """A response, with the paid tool calls among its output."""
+    """A response, with the paid tool calls among its output. One that is still being made (in the
+    background) has used nothing yet that counts."""
+    if document.status in ("queued", "in_progress"):
+        raise ValueError("the response is still being made, its usage comes later")
     usage = token_usage(document.usage)
     searches, file_searches = count_searches(document.output)
     doubts = usage.doubts
@@ -99,6 +103,12 @@ def response_usage(document: _Document, ask: Ask) -> Usage:
         file_searches=file_searches,
         doubts=doubts,
     )
+
+
+def compaction_usage(document: _Document, ask: Ask) -> Usage:
+    """A compaction; what stands among its output was paid for by the calls that made it."""
+    usage = token_usage(document.usage)
+    return replace(usage, service_tier=billed_tier(document.service_tier))
 
 
 def image_usage(document: _Document, ask: Ask) -> Usage:

@@ -1,11 +1,11 @@
 """Streams whose last event tells the usage: responses, pictures, transcripts, speech."""
 
 import re
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tokenward.kernel.usage import COUNTS, Usage
 from tokenward.providers.answers import UNFINISHED

@@ -33,6 +33,8 @@ _ADDING: Final = {
 }
 """Members that add a cost nothing in the request limits."""
 
+NO_LIMIT: Final = "some servers read an output limit of 0 as none"
+
 _LIMITED_BY_COMPLETION: Final = re.compile(r"(?:^|[/:])(?:o\d|gpt-(?:[5-9]|\d\d|chat))")
 
 
@@ -48,9 +50,11 @@ def opened_by(document: JsonObject) -> str:
     return next((why for name, why in _OPENING.items() if document.get(name) is not None), "")
 
 
-def unlimited_by(document: JsonObject) -> str:
-    """What in `document` adds a cost without a limit; empty when nothing does."""
-    return next((why for name, why in _ADDING.items() if document.get(name)), "")
+def unlimited_by(document: JsonObject, *, but: str = "") -> str:
+    """What in `document`, `but` for one member, adds a cost without a limit; empty when nothing
+    does."""
+    adding = (why for name, why in _ADDING.items() if name != but and document.get(name))
+    return next(adding, "")
 
 
 def service_tiers(document: JsonObject) -> tuple[str, ...]:
@@ -64,22 +68,26 @@ def service_tiers(document: JsonObject) -> tuple[str, ...]:
 
 
 def choices(document: JsonObject) -> int:
-    """How many answers are made and billed: `best_of` are made, `n` of them are returned."""
+    """How many answers are made and billed: `best_of` are made, `n` of them are returned. The
+    format lets `best_of` be 0, which makes no fewer than `n`."""
     counts = [1]
-    for name in ("n", "best_of"):
+    for name, least in (("n", 1), ("best_of", 0)):
         if document.get(name) is not None:
-            count = as_count(document[name], name, 1)
+            count = as_count(document[name], name, least)
             if count > CHOICES_MAX:
                 raise ValueError(f"{name}: must be at most {CHOICES_MAX}")
             counts.append(count)
     return max(counts)
 
 
-def output_asked(document: JsonObject, *names: str) -> int | None:
+def output_asked(document: JsonObject, *names: str, least: int = 0) -> tuple[int | None, str]:
     """The caller's output limit; the largest where it gave several names for it (OpenAI refuses
-    two, other servers each prefer another one); None when it gave none."""
-    given = [as_count(document[name], name, 1) for name in names if document.get(name) is not None]
-    return max(given, default=None)
+    two, other servers each prefer another one); None when it gave none. And why it holds nothing:
+    the format lets it be 0, which is no limit to some servers."""
+    given = [
+        as_count(document[name], name, least) for name in names if document.get(name) is not None
+    ]
+    return (None, NO_LIMIT) if 0 in given else (max(given, default=None), "")
 
 
 def wants_usage(document: JsonObject) -> bool:

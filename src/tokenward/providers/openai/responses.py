@@ -1,7 +1,9 @@
 """POST /v1/responses: what may it cost at most?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from tokenward.kernel.json_text import JsonObject, JsonValue
 from tokenward.providers.ask import Ask, Request
@@ -26,6 +28,8 @@ OUTPUT_MIN: Final = 16
 TOOL_CALLS_DEFAULT: Final = 4
 """The `max_tool_calls` that is set where a request lets the provider search and sets none. Every
 search is billed, and has the model read its whole context once more."""
+
+COMPACTED: Final = "no limit holds for what a compaction writes"
 
 _CALLERS_TOOLS: Final = frozenset(
     ("function", "custom", "apply_patch", "local_shell", "computer", "computer_use_preview")
@@ -63,12 +67,8 @@ class _Tools:
 
 def inspect(request: Request, document: JsonObject) -> Ask:
     """The request reduced to what bounding needs. ValueError says what is wrong with it."""
-    model = as_model_name(document.get("model"), "model")
+    model = _model(request, document)
     fields.refuse_detours(document)
-    if as_flag(document.get("background"), "background"):
-        raise ValueError(
-            "background: not accepted; a response made in the background cannot be metered"
-        )
     bound = InputBound(model, len(request.body), open_ended=_stored(document))
     bound.note_cache(document.get("prompt_cache_options"))
     tools = _Tools()
@@ -80,6 +80,11 @@ def inspect(request: Request, document: JsonObject) -> Ask:
     calls = _tool_calls(document) if tools.web or tools.files else 0
     if calls:
         bound.open_up("what the search finds becomes input")
+    output_asked, output_open = fields.output_asked(document, "max_output_tokens", least=1)
+    passes, unknown = _compactions(document, calls + 1)
+    if passes:
+        bound.open_up("a compaction reads the context once more")
+        output_asked, output_open = None, COMPACTED
     fields.wants_usage(document)  # only its shape: this route always reports usage
     return Ask(
         route=request.route,
@@ -90,13 +95,39 @@ def inspect(request: Request, document: JsonObject) -> Ask:
             searches=calls if tools.web else 0,
             file_searches=calls if tools.files else 0,
         ),
-        output_asked=fields.output_asked(document, "max_output_tokens"),
+        output_asked=output_asked,
+        output_open=output_open,
         output_min=OUTPUT_MIN,
+        choices=1 + passes,
         service_tiers=fields.service_tiers(document),
         open_ended=bound.open_ended,
-        rounds=calls + 1,
-        unbounded=tools.unbounded or fields.unlimited_by(document),
+        rounds=calls + 1 + passes,
+        unbounded=tools.unbounded
+        or unknown
+        or fields.unlimited_by(document, but="context_management"),
         wants_usage=True,
+        stored=as_flag(document.get("background"), "background"),
+        counted_text=countable(bound.texts),
+    )
+
+
+def compact(request: Request, document: JsonObject) -> Ask:
+    """POST /v1/responses/compact: one run of the model, whose output no request can limit."""
+    model = _model(request, document)
+    fields.refuse_detours(document)
+    bound = InputBound(model, len(request.body), open_ended=_stored(document))
+    bound.note_cache(document.get("prompt_cache_options"))
+    tools = _Tools()
+    _add_input(bound, tools, document.get("input"), model)
+    bound.add_text(as_text(document.get("instructions"), "instructions"))
+    return Ask(
+        route=request.route,
+        model=model,
+        most=bound.usage(),
+        output_open=COMPACTED,
+        service_tiers=fields.service_tiers(document),
+        open_ended=bound.open_ended,
+        unbounded=tools.unbounded or fields.unlimited_by(document),
         counted_text=countable(bound.texts),
     )
 
@@ -115,6 +146,24 @@ def _stored(document: JsonObject) -> str:
         if document.get(name) is not None:
             return f"{name} brings in what is kept at the provider"
     return fields.opened_by(document)
+
+
+def _model(request: Request, document: JsonObject) -> str:
+    """The format lets the model be left out, to be named by what is kept at the provider. That has
+    no price here: the operator names one for such calls, or they are refused."""
+    named = document.get("model")
+    return as_model_name(request.default_model or None if named is None else named, "model")
+
+
+def _compactions(document: JsonObject, rounds: int) -> tuple[int, str]:
+    """How often the provider may compact the context: when it has been rendered for a round, so at
+    most once in each (its guide on compaction); and what else is asked that is not known."""
+    entries = as_list(document.get("context_management"), "context_management")
+    kinds = [as_object(entry, "context_management").get("type") for entry in entries]
+    for kind in kinds:
+        if kind != "compaction":
+            return 0, f"this guard does not know what managing the context by {kind!r:.40} costs"
+    return rounds if kinds else 0, ""
 
 
 def _tool_calls(document: JsonObject) -> int:

@@ -1,6 +1,6 @@
 """The body for the provider: the caller's bytes with what the guard must add, and nothing else."""
 
-from tokenward.providers.ask import Ask
+from tokenward.providers.ask import Ask, Request
 from tokenward.providers.json_edit import (
     find_value,
     insert_first,
@@ -10,13 +10,17 @@ from tokenward.providers.json_edit import (
 from tokenward.providers.openai.fields import is_limited_by_completion
 
 
-def rewrite(body: bytes, ask: Ask, output_limit: int | None) -> bytes:
-    """`body` with the output limit where one is given and the caller set none, with usage asked
-    for in a stream, and with a limit on searches where the provider makes them."""
-    operation = ask.route.operation
-    if operation == "responses":
-        if ask.rounds > 1:
-            body = _set(body, "max_tool_calls", ask.rounds - 1)
+def rewrite(request: Request, ask: Ask, output_limit: int | None) -> bytes:
+    """The body with the output limit where one is given and the caller set none, with usage asked
+    for in a stream, with a limit on searches where the provider makes them, and with the model
+    where the operator names it."""
+    body, operation = request.body, ask.route.operation
+    if operation in ("responses", "compact"):
+        if request.default_model:
+            body = _set(body, "model", ask.model)
+        searches = max(ask.most.searches, ask.most.file_searches)
+        if searches:
+            body = _set(body, "max_tool_calls", searches)
         return _limited(body, ask, output_limit, "max_output_tokens")
     if operation not in ("chat", "completions"):
         return body

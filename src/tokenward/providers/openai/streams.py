@@ -5,11 +5,11 @@ cuts the bytes into events, so that nothing depends on how they arrived.
 """
 
 import re
-from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import UNFINISHED, too_long

@@ -6,8 +6,9 @@ where nothing adds up, the larger reading is taken and `doubts` says so.
 """
 
 import math
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from tokenward.kernel.usage import Usage
 

@@ -27,6 +27,8 @@ MUST_RUN_MAX: Final = 65_536
 COMMIT_LIMIT_S: Final = 0.75
 """A disk slower than this counts as dead: who waits is told so, within a second of asking."""
 RIDE_DELAY_S: Final = 0.05
+SHARE_DELAY_S: Final = 0.002
+"""How long what nobody's answer waits for lets others join its commit."""
 
 T = TypeVar("T")
 
@@ -124,6 +126,7 @@ class Database:
         self._is_closed = False
         self._slow_timer: asyncio.TimerHandle | None = None
         self._ride_timer: asyncio.TimerHandle | None = None
+        self._share_timer: asyncio.TimerHandle | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -145,6 +148,7 @@ class Database:
         work: Callable[[], T],
         *,
         must_run: bool = False,
+        may_share: bool = False,
         abandoned: Callable[[T], None] | None = None,
     ) -> "asyncio.Future[T]":
         """Run `work` inside the next transaction, in turn; the answer comes when it is durable.
@@ -153,7 +157,8 @@ class Database:
         and what the caches mirror. An exception it raises goes to its caller and to nobody else.
         `StoreError` if the commit failed, `StoreBusyError` if the queue is full or the disk slow.
         With `must_run` it runs also after its caller gave up; without, `abandoned` is called with
-        a result that nobody took, so that it can be undone.
+        a result that nobody took, so that it can be undone. With `may_share` it waits a little for
+        others: alone it would have the next caller wait until its commit is over.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         op = _Op(work, future, must_run, abandoned)
@@ -168,7 +173,10 @@ class Database:
             if not must_run:
                 return future
         self._waiting.append(op)
-        self._start()
+        if not may_share:
+            self._start()
+        elif not self._is_running and self._share_timer is None:
+            self._share_timer = self._loop.call_later(SHARE_DELAY_S, self._start)
         return future
 
     def push(self, work: Callable[[], object]) -> None:
@@ -209,6 +217,9 @@ class Database:
             self._start()
 
     def _run_batch(self) -> None:
+        if self._share_timer is not None:
+            self._share_timer.cancel()
+            self._share_timer = None
         waiting = self._waiting
         ops = self._batch = []
         while waiting and len(ops) < BATCH_MAX:
@@ -227,8 +238,11 @@ class Database:
             self._fail_batch(error)
             return
         if connection.in_transaction:
-            self._slow_timer = self._loop.call_later(self._commit_limit_s, self._turn_slow)
-            self._thread.submit(self._commit).add_done_callback(self._hand_back)
+            committing = self._thread.submit(self._commit)
+            self._slow_timer = self._loop.call_later(
+                self._commit_limit_s, self._turn_slow, committing
+            )
+            committing.add_done_callback(self._hand_back)
         else:
             self._end_batch(None)
 
@@ -328,8 +342,10 @@ class Database:
             self._is_running = False
             self._idle.set()
 
-    def _turn_slow(self) -> None:
+    def _turn_slow(self, committing: "ThreadFuture[None]") -> None:
         """The commit takes too long: refuse at once until it ends, whatever it then says."""
+        if committing.done():
+            return  # the disk was in time; this loop was late, and hears of the end next
         self._is_slow = True
         for op in (*self._batch, *self._waiting):
             op.fail(self._slow_error())

@@ -35,7 +35,10 @@ class FolderLock:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreError(f"the data folder {folder} cannot be used: {error}") from error
+            raise StoreError(
+                f"the data folder {folder} cannot be used: {error.strerror} ({error.filename}). "
+                "It must belong to the user who runs tokenward, on a disk that can be written"
+            ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import COUNTS
@@ -85,7 +86,9 @@ class SqliteLedger:
             charge = replace(charge, cost_nusd=hold.amount_nusd, tokens=hold.tokens)
         assert 0 <= charge.cost_nusd <= CALL_MAX, "a cost is what a call can cost"
         assert 0 <= charge.tokens <= CALL_MAX, "tokens are what a call can use"
-        return self._database.submit(partial(self._settle, hold.id, charge, at_ms), must_run=True)
+        return self._database.submit(
+            partial(self._settle, hold.id, charge, at_ms), must_run=True, may_share=True
+        )
 
     def void(self, hold: Hold, why: str, at_ms: int) -> Awaitable[Settlement]:
         """End the hold at no cost."""

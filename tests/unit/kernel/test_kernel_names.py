@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokenward.keys.names import check_name, valid_name
+from tokenward.kernel.names import check_name, valid_name
 
 
 @pytest.mark.parametrize("name", ["a", "default", "Team-1.eu_west", "x" * 64])
@@ -12,8 +12,12 @@ def test_plain_names_are_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x" * 65, "a b", "a/b", "a:b", "a\n", "é", "a\x00", "٣", "'; DROP TABLE keys;--"]
-)
+    "name",
+    [
+        "", ".", "..", "...", "x" * 65, "a b", "a/b", "a:b", "a\n", "é", "a\x00", "٣",
+        "'; DROP TABLE keys;--",
+    ],
+)  # fmt: skip
 def test_anything_else_is_an_error_that_says_what_is_allowed(name: str) -> None:
     assert not valid_name(name)
     with pytest.raises(ValueError, match="cannot be a project; use 1 to 64"):
