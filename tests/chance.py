@@ -45,7 +45,7 @@ def fuzz(examples: int) -> Callable[[Test], Test]:
     return decorate
 
 
-def soak(*values: Any, limit_s: float) -> Any:
+def soak(*values: Any, limit_s: float, name: str | None = None) -> Any:
     """Values of a test's parameters that make it long: a variant that only `make soak` runs."""
     marks = (pytest.mark.soak, pytest.mark.timeout(limit_s))
-    return pytest.param(*values, marks=marks)
+    return pytest.param(*values, marks=marks, id=name)

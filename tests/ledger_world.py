@@ -1,11 +1,13 @@
 """What tests of the ledger share: a clock they move, asks, caps, charges."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenward.kernel.bound import CostBound
+from tokenward.kernel.events import Record
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
 from tokenward.keys.records import KeyRecord
@@ -99,6 +101,16 @@ async def standing(store: SqliteStore, clock: MovingClock, subject: str) -> CapS
     """The one cap of a subject and where it stands now."""
     (status,) = await store.ledger.caps(clock.now_ms(), subject)
     return status
+
+
+async def kept(store: SqliteStore, count: int) -> list[Record]:
+    """The records, as soon as that many are written: nobody waits for theirs."""
+    for _ in range(500):
+        found = await store.records.recent("", 0, 10_000)
+        if len(found) >= count:
+            break
+        await asyncio.sleep(0.01)
+    return found
 
 
 async def open_sqlite(folder: Path, clock: MovingClock, **changes: Any) -> SqliteStore:

@@ -21,8 +21,8 @@ from guard import GuardProcess
 from standin import StandinProcess
 from tokenward.app import DIALECTS
 
-DOCUMENTS = [200, soak(2_000, limit_s=1_800)]
-BYTES = [100, soak(1_000, limit_s=1_800)]
+DOCUMENTS = [200, soak(5_000, limit_s=3_600)]
+BYTES = [100, soak(2_500, limit_s=3_600)]
 DOCUMENTED_5XX = {"store:unavailable", "provider:unavailable", "provider:no_answer"}
 MODELS = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
 ENTRANCES = [

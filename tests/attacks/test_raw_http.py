@@ -121,7 +121,7 @@ def told(base_url: str, talk: Talk) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.req("S-10")
-@pytest.mark.parametrize("examples", [300, soak(10_000, limit_s=3_600)])
+@pytest.mark.parametrize("examples", [300, soak(20_000, limit_s=3_600)])
 def test_any_bytes_on_a_connection_get_a_plain_answer_and_what_passes_is_charged(
     guard: GuardProcess, standin: StandinProcess, examples: int
 ) -> None:

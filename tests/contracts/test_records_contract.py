@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger_world import DAY_MS, NOON_MS, Opener, ask, key_record
+from ledger_world import DAY_MS, NOON_MS, Opener, kept, key_record
 from tokenward.kernel.events import Record
 from tokenward.store.sqlite import SqliteStore
 
@@ -29,8 +29,7 @@ async def test_a_record_of_what_is_not_text_is_kept_all_the_same(store: SqliteSt
         record(1, user_agent="a\ud800b\x00", max_tokens=10**40, key="k\udfff")
     )
     store.records.write_record(record(2, doubts=("\ud800",)))
-    await store.books.create_account("x", NOON_MS)
-    second, first = await store.records.recent("", 0, 10)
+    second, first = await kept(store, 2)
     assert (first.user_agent, first.key, first.max_tokens) == ("a?b\x00", "k?", 10**40)
     assert second.doubts == ("?",)
 
@@ -42,14 +41,14 @@ async def test_too_many_waiting_records_are_dropped_and_counted(
     for number in range(13):
         store.records.write_record(record(number))
     assert store.records.dropped == 3
-    await store.ledger.hold(ask(1))
-    assert len(await store.records.recent("", 0, 100)) == 10
+    assert len(await kept(store, 10)) == 10
 
 
 async def test_old_records_and_events_are_swept_and_the_ledger_stays(store: SqliteStore) -> None:
     for number in range(700):
         store.records.write_record(record(number, ts=NOON_MS - 3 * DAY_MS + number))
     store.records.write_record(record(1))
+    await kept(store, 701)
     for number in range(3):
         await store.keys.add(key_record(f"k{number}", created_ms=NOON_MS - 3 * DAY_MS))
     await store.keys.add(key_record("new"))

@@ -19,7 +19,7 @@ from standin import StandinProcess
 
 CALLERS = 40
 PARTS = [(part, 13) for part in range(4)]
-LONG_PARTS = [soak(part, 50, limit_s=1_800) for part in range(4)]
+LONG_PARTS = [soak(part, 50, limit_s=3_600) for part in range(4)]
 SHAPES = (claude(), claude(stream=False), chat(), gemini())
 SCRIPTS = ("", "usage=none", "fail=reset@2", "fail=hang@3", "gap_ms=40", "deaf=1")
 

@@ -203,7 +203,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.req("F-1")
-@pytest.mark.parametrize(("runs", "steps"), [(25, 30), soak(2_500, 50, limit_s=3_600)])
+@pytest.mark.parametrize(("runs", "steps"), [(25, 30), soak(4_000, 50, limit_s=3_600)])
 def test_the_ledger_agrees_with_the_second_opinion_whatever_happens(runs: int, steps: int) -> None:
     run_state_machine_as_test(
         seed(fresh_seed())(LedgerMachine),

@@ -107,6 +107,13 @@ async def test_events_are_numbered_and_read_on_after_the_last(world: World) -> N
     assert rest == [events[2]]
 
 
+@pytest.mark.parametrize("after", [-1, 2**63])
+async def test_a_number_that_no_event_can_have_is_refused(world: World, after: int) -> None:
+    answer = await world.ask("GET", "/events", query=f"after={after}")
+    assert answer.status == 400
+    assert "after" in answer.error["message"]
+
+
 async def test_the_doctor_is_as_well_as_its_worst_finding(world: World) -> None:
     well = (await world.ask("GET", "/doctor", query="audit=1")).value
     assert well["ok"], well

@@ -17,6 +17,7 @@ from ledger_world import (
     ask,
     cap,
     charge,
+    kept,
     key_record,
     open_sqlite,
     refused,
@@ -222,7 +223,7 @@ async def test_a_full_disk_fails_the_write_and_leaves_memory_and_file_agreeing(
     await store.ledger.sweep(NOON_MS + 3_600_000)
     assert {s.held for s in await store.ledger.caps(clock.now_ms())} == {0}
     assert await store.books.audit() == []
-    assert len(await store.records.recent("", 0, 100)) == 30, "records waited for room"
+    assert len(await kept(store, 30)) == 30, "records waited for room"
 
 
 async def test_a_commit_that_fails_fails_all_of_its_batch_and_is_forgotten(
@@ -243,6 +244,7 @@ async def test_a_commit_that_fails_fails_all_of_its_batch_and_is_forgotten(
         connection.execute("INSERT INTO holds VALUES (999999, 0)")
 
     async def settle() -> object:
+        store.database.ride()
         return await store.ledger.settle(hold, charge(70), NOON_MS)
 
     async def poisoned() -> object:
@@ -262,7 +264,7 @@ async def test_a_commit_that_fails_fails_all_of_its_batch_and_is_forgotten(
     assert (await store.ledger.settle(hold, charge(70), NOON_MS)).state == "settled"
     refusal = refused(await store.ledger.hold(ask(931)))
     assert dict(refusal.facts)["spent"] == 70
-    assert [record.request_id for record in await store.records.recent("", 0, 9)] == ["r1"]
+    assert [record.request_id for record in await kept(store, 1)] == ["r1"]
     assert [record.last_used_ms for record in await store.keys.all()] == [NOON_MS]
     assert await store.books.audit() == []
 

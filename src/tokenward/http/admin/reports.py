@@ -1,7 +1,7 @@
 """What was spent, what happened, and how the guard is."""
 
 import os
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 
@@ -19,6 +19,8 @@ from tokenward.ledger.statement import parse_head
 
 GROUPS: Final = ("key", "project", "account", "model", "day")
 LIST_MAX: Final = 1000
+NUMBER_MAX: Final = 2**63 - 1
+"""Of an event, as the records can hold it."""
 
 
 class Span(Ask):
@@ -35,7 +37,7 @@ class Span(Ask):
 class After(Ask):
     """Events with numbers above `after`, oldest first, `limit` (at most 1000) of them."""
 
-    after: int = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)] = 0
     limit: int = 100
 
 

@@ -13,12 +13,10 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tokenward.kernel.errors import StoreBusyError, StoreError
+from tokenward.store.sqlite.committer import Committer
 from tokenward.store.sqlite.folder import Place
 
 BATCH_MAX: Final = 128
@@ -46,7 +44,7 @@ class StateCache(Protocol):
 
 
 class Rider(Protocol):
-    """Rows that nobody waits for; they join whatever commit comes next."""
+    """Rows that nobody waits for; they join a commit from time to time."""
 
     @property
     def waiting(self) -> int:
@@ -117,7 +115,7 @@ class Database:
         self.after_commit: list[Callable[[], None]] = []
         self._commit_limit_s = commit_limit_s
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenward-commit")
+        self._committer = Committer(connection, self._loop)
         self._waiting: deque[_Op[Any]] = deque()
         self._batch: list[_Op[Any]] = []
         self._is_running = False
@@ -126,6 +124,7 @@ class Database:
         self._is_closed = False
         self._slow_timer: asyncio.TimerHandle | None = None
         self._ride_timer: asyncio.TimerHandle | None = None
+        self._is_ride_due = False
         self._share_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -185,9 +184,16 @@ class Database:
         assert not pushed.cancelled(), "nobody holds it, so nobody cancels it"
 
     def expect_rider(self) -> None:
-        """A rider has rows: make sure that a commit comes, soon if nobody else wants one."""
+        """A rider has rows: a commit soon takes them along. Not the next one: a hold waits for
+        that, and would wait for their pages too."""
         if self._ride_timer is None and not self._is_closed:
-            self._ride_timer = self._loop.call_later(RIDE_DELAY_S, self._ride)
+            self._ride_timer = self._loop.call_later(RIDE_DELAY_S, self.ride)
+
+    def ride(self) -> None:
+        """Take the riders along with the next commit, which starts now if none runs."""
+        self._ride_timer = None
+        self._is_ride_due = True
+        self._start()
 
     async def close(self) -> None:
         """Write what waits, then stop. Later operations fail."""
@@ -197,10 +203,10 @@ class Database:
         before, left = -1, 0
         while before != left:  # until everything is written, or the disk takes nothing more
             before = left
-            self._start()
+            self.ride()
             await self._idle.wait()
             left = sum(rider.waiting for rider in self.riders)
-        self._thread.shutdown(wait=True)
+        self._committer.stop()
         self.connection.close()
 
     def _start(self) -> None:
@@ -208,13 +214,6 @@ class Database:
             self._is_running = True
             self._idle.clear()
             self._loop.call_soon(self._run_batch)
-
-    def _ride(self) -> None:
-        self._ride_timer = None
-        if self._is_running:
-            self.expect_rider()
-        else:
-            self._start()
 
     def _run_batch(self) -> None:
         if self._share_timer is not None:
@@ -238,11 +237,8 @@ class Database:
             self._fail_batch(error)
             return
         if connection.in_transaction:
-            committing = self._thread.submit(self._commit)
-            self._slow_timer = self._loop.call_later(
-                self._commit_limit_s, self._turn_slow, committing
-            )
-            committing.add_done_callback(self._hand_back)
+            self._slow_timer = self._loop.call_later(self._commit_limit_s, self._turn_slow)
+            self._committer.commit(self._end_batch)
         else:
             self._end_batch(None)
 
@@ -288,8 +284,10 @@ class Database:
             cache.flush()
 
     def _board(self) -> None:
-        for rider in self.riders:
-            rider.board(self.connection)
+        if self._is_ride_due:
+            self._is_ride_due = False
+            for rider in self.riders:
+                rider.board(self.connection)
 
     def _forget(self) -> None:
         for cache in self.caches:
@@ -299,15 +297,9 @@ class Database:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self._forget()
+        self._is_ride_due = False
         for rider in self.riders:
-            rider.miss()
-
-    def _commit(self) -> None:
-        self.connection.execute("COMMIT")
-
-    def _hand_back(self, committed: "ThreadFuture[None]") -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            self._loop.call_soon_threadsafe(self._end_batch, committed.exception())
+            rider.miss()  # and asks for the next ride
 
     def _end_batch(self, error: BaseException | None) -> None:
         if self._slow_timer is not None:
@@ -336,15 +328,15 @@ class Database:
 
     def _next_batch(self) -> None:
         self._batch = []
-        if self._waiting:
+        if self._waiting or self._is_ride_due:
             self._loop.call_soon(self._run_batch)
         else:
             self._is_running = False
             self._idle.set()
 
-    def _turn_slow(self, committing: "ThreadFuture[None]") -> None:
+    def _turn_slow(self) -> None:
         """The commit takes too long: refuse at once until it ends, whatever it then says."""
-        if committing.done():
+        if not self._committer.is_waiting:
             return  # the disk was in time; this loop was late, and hears of the end next
         self._is_slow = True
         for op in (*self._batch, *self._waiting):

@@ -94,6 +94,7 @@ class SqliteKeys:
     def used(self, key_id: str, at_ms: int) -> None:
         """Note the last use; it is written with a later commit."""
         self._used[key_id] = at_ms
+        self._database.expect_rider()
 
     # -- inside a transaction -------------------------------------------------------------------
 
