@@ -305,6 +305,18 @@ def test_a_body_that_is_not_called_json_or_is_packed_is_refused(
                 assert_refused(answer, entrance, "request:invalid")
 
 
+@pytest.mark.parametrize("entrance", DIALECTS, ids=lambda entrance: entrance.dialect)
+def test_a_header_that_cannot_be_sent_on_is_the_callers_mistake(
+    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance
+) -> None:
+    with nothing_happens(guard, standin, key):
+        answer = post(
+            guard, entrance, key.text, json.dumps(entrance.body).encode(), ("x-a", "\xff")
+        )
+        assert_refused(answer, entrance, "request:invalid", 400)
+        assert answer.headers["x-should-retry"] == "false"
+
+
 def test_a_wrong_method_is_told_the_right_one(
     guard: GuardProcess, standin: StandinProcess, key: Key
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from tokenward.kernel.errors import BrokenError, SettingsError, UnsentError
+from tokenward.kernel.errors import BrokenError, SettingsError, UnfitError, UnsentError
 from tokenward.providers.interfaces import Headers
 
 # The connection's own: what a caller says about them is about another connection.
@@ -72,7 +72,8 @@ class HttpUpstream:
     async def send(self, method: str, url: str, headers: Headers, body: bytes) -> "HttpAnswer":
         """Send once and wait for the answer's head; any status is an answer.
 
-        Raises `UnsentError` when certainly nothing reached the provider, else `BrokenError`.
+        Raises `UnsentError` when certainly nothing reached the provider (`UnfitError`: because of a
+        header), else `BrokenError`.
         When cancelled, the connection is closed at once.
         """
         target = _target(url)
@@ -219,7 +220,7 @@ def _sent_headers(headers: Headers) -> list[tuple[str, str]]:
         except UnicodeDecodeError:
             text = "\0"
         if not sent_name or not _VALUE.fullmatch(value) or text == "\0":
-            raise UnsentError("a header was not sent on: its name or value cannot be in HTTP")
+            raise UnfitError("a header was not sent on: its name or value cannot be in HTTP")
         sent.append((sent_name, text))
     return sent
 

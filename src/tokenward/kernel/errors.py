@@ -6,6 +6,7 @@ Fault
 │   └── StoreHeldError  another process of tokenward has the records open
 ├── ProviderError       the provider did not give a usable answer
 │   ├── UnsentError     nothing left this machine for the provider; the hold is voided
+│   │   └── UnfitError  nothing will: what the caller wrote cannot be sent on
 │   └── BrokenError     something was sent and the answer is unknown; the hold is charged
 └── SettingsError       the settings cannot be used; nothing starts
 """
@@ -33,6 +34,10 @@ class ProviderError(Fault):
 
 class UnsentError(ProviderError):
     """Raised when it is certain that no byte of the request reached the provider."""
+
+
+class UnfitError(UnsentError):
+    """Raised when what the caller wrote cannot be sent on: the next try would fail too."""
 
 
 class BrokenError(ProviderError):

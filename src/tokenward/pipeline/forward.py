@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from tokenward.kernel.errors import BrokenError, UnsentError
+from tokenward.kernel.errors import BrokenError, UnfitError, UnsentError
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys.format import PREFIX
 from tokenward.pipeline.guard import Guard
@@ -29,6 +29,12 @@ UNREACHABLE: Final = Refusal(
     "The provider could not be reached. Nothing was sent and nothing is charged; call again.",
     should_retry=True,
     retry_after_s=1,
+)
+UNFIT: Final = Refusal(
+    "request:invalid",
+    400,
+    "A header of the request cannot be sent on: values must be UTF-8 without control characters. "
+    "Nothing was sent and nothing is charged.",
 )
 NO_ANSWER: Final = Refusal(
     "provider:no_answer",
@@ -95,6 +101,8 @@ async def forward(
         outcome = await pass_on(
             answer, reader, reply, passage, head, guard.clock, is_stream=is_stream
         )
+    except UnfitError:
+        outcome, reason = Outcome.UNSENT, UNFIT
     except UnsentError:
         outcome, reason = Outcome.UNSENT, UNREACHABLE
     except BrokenError:
