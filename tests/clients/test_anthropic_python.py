@@ -11,7 +11,6 @@ import pytest
 from pydantic import BaseModel
 
 from guard import GuardProcess
-from standin import StandinProcess
 from tab import Tab, Tokens
 
 MODEL = "claude-haiku-4-5"
@@ -37,12 +36,6 @@ class City(BaseModel):
 
     name: str
     inhabitants: int
-
-
-@pytest.fixture
-def tab(guard: GuardProcess, standin: StandinProcess) -> Tab:
-    """A new key and what becomes of it."""
-    return Tab(guard, standin)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from google.genai import types
 from pydantic import BaseModel
 
 from guard import GuardProcess
-from standin import StandinProcess
 from tab import Tab, Tokens
 
 MODEL = "gemini-2.5-flash"
@@ -28,12 +27,6 @@ class City(BaseModel):
 
     name: str
     inhabitants: int
-
-
-@pytest.fixture
-def tab(guard: GuardProcess, standin: StandinProcess) -> Tab:
-    """A new key and what becomes of it."""
-    return Tab(guard, standin)
 
 
 @pytest.fixture

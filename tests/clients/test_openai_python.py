@@ -13,7 +13,6 @@ import pytest
 from pydantic import BaseModel
 
 from guard import GuardProcess
-from standin import StandinProcess
 from tab import Tab, Tokens
 
 MODEL = "gpt-5-mini"
@@ -42,12 +41,6 @@ class City(BaseModel):
 
     name: str
     inhabitants: int
-
-
-@pytest.fixture
-def tab(guard: GuardProcess, standin: StandinProcess) -> Tab:
-    """A new key and what becomes of it."""
-    return Tab(guard, standin)
 
 
 @pytest.fixture

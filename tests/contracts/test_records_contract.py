@@ -9,7 +9,7 @@ from tokenward.store.sqlite import SqliteStore
 
 def record(number: int, **changes: object) -> Record:
     values: dict[str, object] = {"ts": NOON_MS + number, "request_id": f"req_{number}", "key": "k1"}
-    return Record(**{**values, **changes})  # type: ignore[arg-type]
+    return Record(**{**values, **changes})  # type: ignore[arg-type]  # Record's own names
 
 
 async def test_records_come_back_as_written_newest_first(reopen: Opener) -> None:

@@ -40,7 +40,7 @@ def run(entries: list[Entry], caps: list[Cap] | None = None, **stated: object) -
         "caps": [(one, DAY_START_MS) for one in caps or []], "counters": [], "keys": {},
         "projects": {}, "credits_nusd": {},
     }  # fmt: skip
-    return audit(chained, Stated(**{**values, **stated}))  # type: ignore[arg-type]
+    return audit(chained, Stated(**{**values, **stated}))  # type: ignore[arg-type]  # Stated's own names
 
 
 def counter(spent: int, held: int = 0, running: int = 0) -> StatedCounter:

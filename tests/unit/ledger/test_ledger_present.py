@@ -30,4 +30,4 @@ def test_usage_is_shown_with_its_sums() -> None:
     assert (shown["cost_nusd"], shown["calls"]) == (6, 4)
     assert (shown["input_tokens"], shown["output_tokens"]) == (10, 14)
     assert shown["estimates"] == 2, "calls that cost what was held, not what they were"
-    assert [row["by"] for row in shown["rows"]] == ["k1", "k2"]  # type: ignore[union-attr, index, call-overload]
+    assert [row["by"] for row in shown["rows"]] == ["k1", "k2"]  # type: ignore[union-attr, index, call-overload]  # it is JSON

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event as Gate
 
@@ -54,9 +55,7 @@ def count_commits(store: SqliteStore) -> Callable[[], int]:
 
 async def test_operations_take_effect_in_the_order_they_were_asked_for(store: SqliteStore) -> None:
     seen: list[int] = []
-    await asyncio.gather(
-        *(store.database.submit(lambda n=n: seen.append(n)) for n in range(500))  # type: ignore[misc]
-    )
+    await asyncio.gather(*(store.database.submit(partial(seen.append, n)) for n in range(500)))
     assert seen == list(range(500))
 
 

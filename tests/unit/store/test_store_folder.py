@@ -79,7 +79,7 @@ async def test_commits_are_on_the_disk_and_rules_are_on(store: SqliteStore) -> N
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 2
     assert pragma("foreign_keys") == 1
-    assert pragma("user_version") >= 1  # type: ignore[operator]
+    assert pragma("user_version") >= 1  # type: ignore[operator]  # this pragma is a number
 
 
 async def test_a_reader_cannot_write(store: SqliteStore) -> None:
