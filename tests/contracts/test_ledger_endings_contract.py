@@ -42,6 +42,18 @@ async def test_a_double_settlement_posts_once_and_answers_the_same(
     assert (status.spent, status.held) == (30, 0)
 
 
+@pytest.mark.req("F-5")
+async def test_a_cap_shows_what_was_settled_just_before(
+    store: SqliteStore, clock: MovingClock
+) -> None:
+    await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
+    hold = taken(await store.ledger.hold(ask(50)))
+    settling = store.ledger.settle(hold, charge(30), NOON_MS)
+    status = await standing(store, clock, "key:k1")
+    assert (status.spent, status.held, status.running) == (30, 0, 0)
+    await settling
+
+
 @pytest.mark.req("M-6")
 async def test_a_settlement_after_a_restart_does_not_pay_again(
     reopen: Opener, clock: MovingClock
