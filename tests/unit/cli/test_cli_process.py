@@ -36,8 +36,21 @@ def _command(shell: Shell, *words: str) -> "subprocess.Popen[str]":
 
 
 def _ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=WAIT_S)
+    with process:
+        try:
+            out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
     return process.returncode, out, err
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started hears SIGINT, also where this runs in the background of a shell, which has
+    its background commands ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -83,6 +96,7 @@ def test_a_reader_that_leaves_is_not_told_about(shell: Shell) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_command_ends_quietly(shell: Shell) -> None:
     data = shell.folder / "data"
     with socket.create_server(("127.0.0.1", 0)) as silent, held(data):
