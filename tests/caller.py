@@ -60,6 +60,18 @@ def gemini(*, verb: str = "streamGenerateContent?alt=sse", output: int = 1000) -
     return Shape(path=path, key_header="x-goog-api-key", body=body)
 
 
+SHAPES = {
+    "openai stream": chat(),
+    "anthropic stream": claude(),
+    "gemini stream": gemini(),
+    "gemini array": gemini(verb="streamGenerateContent"),
+    "openai document": chat(stream=False),
+    "anthropic document": claude(stream=False),
+    "gemini document": gemini(verb="generateContent"),
+}
+"""Every way an answer comes."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Told:
     """What came back. `status` 0: no head came. `is_whole`: the body came to its framed end."""

@@ -4,12 +4,14 @@ import json
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import openai
 
-from guard import provider_settings, running_guard
+from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess
 
 GOT: list[dict[str, object]] = []
@@ -38,29 +40,38 @@ class Hook(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def test_a_cap_that_fills_is_told_to_the_webhook_also_when_it_failed_at_first(
-    standin: StandinProcess, tmp_path: Path
-) -> None:
-    server = HTTPServer(("127.0.0.1", 0), Hook)
+@contextmanager
+def alerted(
+    hook: type[BaseHTTPRequestHandler], path: str, standin: StandinProcess, folder: Path
+) -> Iterator[GuardProcess]:
+    """A guard that tells its events to this webhook, at this path."""
+    server = HTTPServer(("127.0.0.1", 0), hook)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    hook = f'\n[alerts]\nwebhook = "http://127.0.0.1:{server.server_port}/hook"\n'
-    settings = provider_settings(standin.base_url) + hook
+    alerts = f'\n[alerts]\nwebhook = "http://127.0.0.1:{server.server_port}{path}"\n'
+    settings = provider_settings(standin.base_url) + alerts
     try:
-        with running_guard(tmp_path, settings, {"PROVIDER_KEY": standin.credential}) as guard:
-            _, key = guard.key("--cap", "0.001/day")
-            with openai.OpenAI(api_key=key, base_url=f"{guard.base_url}/v1") as client:
-                client.chat.completions.create(
-                    model="gpt-5-mini",
-                    max_completion_tokens=450,
-                    service_tier="default",
-                    messages=[{"role": "user", "content": "[[standin output_tokens=400]]"}],
-                )
-            assert ARRIVED.wait(20), GOT
+        with running_guard(folder, settings, {"PROVIDER_KEY": standin.credential}) as guard:
+            yield guard
     finally:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def test_a_cap_that_fills_is_told_to_the_webhook_also_when_it_failed_at_first(
+    standin: StandinProcess, tmp_path: Path
+) -> None:
+    with alerted(Hook, "/hook", standin, tmp_path) as guard:
+        _, key = guard.key("--cap", "0.001/day")
+        with openai.OpenAI(api_key=key, base_url=f"{guard.base_url}/v1") as client:
+            client.chat.completions.create(
+                model="gpt-5-mini",
+                max_completion_tokens=450,
+                service_tier="default",
+                messages=[{"role": "user", "content": "[[standin output_tokens=400]]"}],
+            )
+        assert ARRIVED.wait(20), GOT
     told = [event for event in GOT if event["kind"] == "cap:threshold"]
     assert all(str(event["subject"]).startswith("key:") for event in told)
     assert key not in json.dumps(GOT)
@@ -82,26 +93,16 @@ class Gone(BaseHTTPRequestHandler):
 def test_a_webhook_that_takes_nothing_shows_in_the_metrics_and_in_one_line_of_the_log(
     standin: StandinProcess, tmp_path: Path
 ) -> None:
-    server = HTTPServer(("127.0.0.1", 0), Gone)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    hook = f'\n[alerts]\nwebhook = "http://127.0.0.1:{server.server_port}/hook-secret"\n'
-    settings = provider_settings(standin.base_url) + hook
-    try:
-        with running_guard(tmp_path, settings, {"PROVIDER_KEY": standin.credential}) as guard:
-            guard.key()
-            guard.key()
-            until = time.monotonic() + 20
-            shown = ""
-            while "tokenward_alerts_given_up 2.0" not in shown:
-                assert time.monotonic() < until, shown
-                with urllib.request.urlopen(f"{guard.base_url}/metrics", timeout=10) as answer:
-                    shown = answer.read().decode()
-            assert "tokenward_alerts_sent 0.0" in shown
-            (line,) = guard.log().splitlines()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with alerted(Gone, "/hook-secret", standin, tmp_path) as guard:
+        guard.key()
+        guard.key()
+        until = time.monotonic() + 20
+        shown = ""
+        while "tokenward_alerts_given_up 2.0" not in shown:
+            assert time.monotonic() < until, shown
+            with urllib.request.urlopen(f"{guard.base_url}/metrics", timeout=10) as answer:
+                shown = answer.read().decode()
+        assert "tokenward_alerts_sent 0.0" in shown
+        (line,) = guard.log().splitlines()
     assert "answered 404 to event 1 (key:created)" in line
     assert "hook-secret" not in line

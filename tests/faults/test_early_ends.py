@@ -6,19 +6,10 @@ import json
 import pytest
 
 from books import ended
-from caller import calling, chat, claude, gemini, new_key
+from caller import SHAPES, calling, new_key
 from guard import GuardProcess
 from standin import StandinProcess
 
-SHAPES = {
-    "openai stream": chat(),
-    "anthropic stream": claude(),
-    "gemini stream": gemini(),
-    "gemini array": gemini(verb="streamGenerateContent"),
-    "openai document": chat(stream=False),
-    "anthropic document": claude(stream=False),
-    "gemini document": gemini(verb="generateContent"),
-}
 ENDINGS = (b"[DONE]", b"message_stop", b'"finishReason"', b'"finish_reason":"stop"', b'"error"')
 
 

@@ -8,19 +8,10 @@ from pathlib import Path
 import pytest
 
 from books import Booked, ended
-from caller import Shape, Told, calling, chat, claude, gemini, new_key
+from caller import SHAPES, Shape, Told, calling, chat, claude, new_key
 from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess, running_standin
 
-SHAPES = {
-    "openai stream": chat(),
-    "anthropic stream": claude(),
-    "gemini stream": gemini(),
-    "gemini array": gemini(verb="streamGenerateContent"),
-    "openai document": chat(stream=False),
-    "anthropic document": claude(stream=False),
-    "gemini document": gemini(verb="generateContent"),
-}
 STREAMS = [name for name in SHAPES if "document" not in name]
 OUTPUT = "chunks=6; output_tokens=300"
 

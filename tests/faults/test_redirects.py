@@ -4,18 +4,9 @@ leads the caller nowhere."""
 import pytest
 
 from books import ended
-from caller import Shape, calling, cap_of, chat, claude, gemini, new_key
+from caller import SHAPES, Shape, calling, cap_of, new_key
 from guard import GuardProcess
 from standin import StandinProcess
-
-SHAPES = {
-    "openai stream": chat(),
-    "openai document": chat(stream=False),
-    "anthropic stream": claude(),
-    "anthropic document": claude(stream=False),
-    "gemini array": gemini(verb="streamGenerateContent"),
-    "gemini document": gemini(verb="generateContent"),
-}
 
 
 @pytest.mark.req("S-6", "M-11")

@@ -59,7 +59,7 @@ class Ledger(Protocol):
         ...
 
     async def caps(self, now_ms: int, subject: str = "") -> list[CapStatus]:
-        """Every cap and where it stands, credit included."""
+        """Every cap and where it stands after what was asked before, credit included."""
         ...
 
     async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
