@@ -45,6 +45,8 @@ def ms(text: str) -> int:
 @example(window=Window.DAY, zone="America/Havana", at_ms=ms("2024-11-03T05:30:00+00:00"))
 @example(window=Window.MINUTE, zone="Africa/Monrovia", at_ms=ms("1972-01-07T00:44:10+00:00"))
 @example(window=Window.DAY, zone="America/St_Johns", at_ms=ms("2006-10-29T02:30:30+00:00"))
+@example(window=Window.DAY, zone="America/St_Johns", at_ms=719_980_260_000)  # back over midnight
+@example(window=Window.MONTH, zone="America/St_Johns", at_ms=ms("1992-10-25T02:31:00+00:00"))
 def test_windows_cover_time_without_gap_or_overlap(window: Window, zone: str, at_ms: int) -> None:
     start_ms, end_ms = window_bounds(window, zone, at_ms)
     assert end_ms is not None

@@ -77,15 +77,23 @@ def _calendar(window: Window, zone: ZoneInfo, at_s: int) -> tuple[int, int]:
     """Days, weeks and months: from one local midnight to another."""
     local = datetime.fromtimestamp(at_s, zone)
     day = datetime(local.year, local.month, local.day)  # noqa: DTZ001 - a boundary on the wall
-    if window is Window.DAY:
-        first, following = day, day + timedelta(days=1)
-    elif window is Window.WEEK:
-        first = day - timedelta(days=day.weekday())
-        following = first + timedelta(days=7)
-    else:
-        first = day.replace(day=1)
-        following = (first + timedelta(days=31)).replace(day=1)
-    return _instant_s(first, zone), _instant_s(following, zone)
+    if window is Window.WEEK:
+        day -= timedelta(days=day.weekday())
+    elif window is Window.MONTH:
+        day = day.replace(day=1)
+    following = _following(window, day)
+    end_s = _instant_s(following, zone)
+    if at_s < end_s:
+        return _instant_s(day, zone), end_s
+    # Clocks went back over midnight: what follows began when they showed it for the first time.
+    return end_s, _instant_s(_following(window, following), zone)
+
+
+def _following(window: Window, day: datetime) -> datetime:
+    """The boundary after this one."""
+    if window is Window.MONTH:
+        return (day + timedelta(days=31)).replace(day=1)
+    return day + timedelta(days=7 if window is Window.WEEK else 1)
 
 
 @lru_cache(maxsize=1024)
