@@ -18,6 +18,7 @@ PROGRAMS: Final = {
     "overhead": (),
     "saturation": (),
     "streams": (),
+    "proofs": (),
     "memory": (),
     "ledger": (),
     "upstream_clients": ("cost",),

@@ -9,7 +9,8 @@ import json
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -120,12 +121,12 @@ class _Caller(asyncio.Protocol):
 
 
 class Pool:
-    """Many connections to one server, all sending the same request. Made on a running loop; any
-    answer but a whole one of status 200 fails the measurement."""
+    """Many connections to one server, all sending the same request, or what `feed` gave them. Made
+    on a running loop; any answer but a whole one of status 200 fails the measurement."""
 
     def __init__(self, base_url: str, request: bytes) -> None:
         self._at = urlsplit(base_url)
-        self._request = request
+        self._requests: Iterator[bytes] = repeat(request)
         self._idle: deque[_Caller] = deque()
         self._due: deque[float] = deque()
         self._left = self._unanswered = 0
@@ -141,6 +142,10 @@ class Pool:
                 lambda: _Caller(self._answered, self._fail), self._at.hostname, self._at.port
             )
             self._idle.append(caller)
+
+    def feed(self, requests: Iterable[bytes]) -> None:
+        """Send these from now on, each once."""
+        self._requests = iter(requests)
 
     async def saturate(self, calls: int) -> float:
         """Every connection calls again as soon as it has its answer; seconds it took."""
@@ -182,7 +187,7 @@ class Pool:
 
     def _send(self, caller: _Caller, due_s: float) -> None:
         caller.due_s = due_s
-        caller.transport.write(self._request)
+        caller.transport.write(next(self._requests))
 
     def _answered(self, caller: _Caller, arrivals: list[float]) -> None:
         self.arrivals_s.append(arrivals)

@@ -39,6 +39,8 @@ class GuardProcess:
         self.base_url = ""
         folder.mkdir(parents=True, exist_ok=True)
         self.run("init", str(folder), config=False)
+        if "[keys]" not in settings:  # most tests are about the caps they set themselves
+            settings += '\n[keys]\nbearer_cap = ""\n'
         (folder / "tokenward.toml").write_text(
             settings + '\n[admin]\ntoken = "file:data/admin.token"\n', "utf-8"
         )
@@ -50,11 +52,11 @@ class GuardProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start it and wait until it is ready; a new port each time."""
+    def start(self, port: int = 0) -> None:
+        """Start it and wait until it is ready; unless a port is named, a new one each time."""
         log = self._log.open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tokenward", "--json", "serve", "--port", "0"],
+            [sys.executable, "-m", "tokenward", "--json", "serve", "--port", str(port)],
             cwd=self.folder,
             env=self._environ,
             stdout=subprocess.PIPE,

@@ -64,6 +64,7 @@ class Tab:
         made = self.admin("POST", "/keys", wishes)
         self.key_id: str = made["id"]
         self.key: str = made["key"]
+        self.enrolment_code: str = made.get("enrolment_code") or ""
 
     def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """A request to the admin API; its value."""

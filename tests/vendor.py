@@ -20,6 +20,7 @@ from house.source import ROOT
 CACHE = ROOT / ".venv" / "clients"
 PINS = ROOT / "tests" / "clients"
 NODE_MAJOR_MIN = 20
+SCRIPTS = ("run.mjs", "oauth.mjs")
 _FETCH_LIMIT_S = 600
 _KEY_LINE = re.compile(r"(?m)^api_key = .*$")
 _KEY_FROM_ENVIRON = 'api_key = os.environ["TEST_API_KEY"]'
@@ -38,7 +39,7 @@ _UNREACHABLE = (
 def node_modules() -> Path:
     """The folder in which `node` finds the packages of `clients/node/package-lock.json`."""
     _require_node()
-    pins = [PINS / "node" / name for name in ("package.json", "package-lock.json", "run.mjs")]
+    pins = [PINS / "node" / name for name in ("package.json", "package-lock.json", *SCRIPTS)]
 
     def fill(folder: Path) -> None:
         for pin in pins:
@@ -46,6 +47,19 @@ def node_modules() -> Path:
         _fetch(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
 
     return _cached("node", pins, fill)
+
+
+def coding_tool() -> Path:
+    """The command of Codex, a coding tool, of `clients/codex/package-lock.json`."""
+    _require_node()
+    pins = [PINS / "codex" / name for name in ("package.json", "package-lock.json")]
+
+    def fill(folder: Path) -> None:
+        for pin in pins:
+            shutil.copy(pin, folder)
+        _fetch(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+
+    return _cached("codex", pins, fill) / "node_modules" / ".bin" / "codex"
 
 
 def suites() -> Path:

@@ -1,143 +1,58 @@
 """The composition root: settings in, a wired guard out. The only file that imports everything."""
 
 import asyncio
-import gc
 import hashlib
 import hmac
-import os
-import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from msgspec.structs import asdict
-
+from tokenward.binding.addresses import PublicUrls
+from tokenward.binding.dpop import DpopVerifier
+from tokenward.binding.nonces import Nonces
 from tokenward.http.admin.door import AdminDoor
 from tokenward.http.admin.office import Check, Office
 from tokenward.http.alerts import Alerts
 from tokenward.http.door import Door
 from tokenward.http.gateway import Gateway, Receive, Scope, Send
 from tokenward.http.metrics import Metrics
+from tokenward.http.oauth.door import OauthDoor
+from tokenward.http.oauth.endpoints import endpoints
+from tokenward.http.oauth.issuers import pinned
+from tokenward.http.oauth.service import Service
+from tokenward.http.oauth.workloads import Workloads
 from tokenward.http.protocol import ConnectionLimits
 from tokenward.http.routing import Routes
 from tokenward.http.server import run
 from tokenward.http.upstream import HttpUpstream
 from tokenward.kernel.errors import SettingsError, StoreError
-from tokenward.kernel.events import Record
+from tokenward.kernel.events import Event, Record
+from tokenward.kernel.jwk import PublicKeys
 from tokenward.kernel.secret import Secret
+from tokenward.keys.access_tokens import AccessTokens, signing_key
 from tokenward.limits.concurrency import Concurrency
-from tokenward.limits.networks import trusted_proxies
 from tokenward.limits.rates import Rates
-from tokenward.pipeline.guard import FlowLimits, Guard
-from tokenward.pipeline.interfaces import Provider
+from tokenward.machine import IdDice, RealClock, RealDice, quiet_collector
+from tokenward.pipeline.dampers import Repeats, StrangerRecords
+from tokenward.pipeline.guard import FlowLimits, Guard, Prover
 from tokenward.pipeline.running import RunningCalls
-from tokenward.prices.book import PriceBook
 from tokenward.prices.counting import exact_counter, no_counter
-from tokenward.prices.overrides import PriceOverride
 from tokenward.providers.anthropic import ANTHROPIC
 from tokenward.providers.gemini import GEMINI
 from tokenward.providers.openai import OPENAI
-from tokenward.settings import Settings, resolve_secret
-from tokenward.settings.own_secrets import read_admin_token, read_pepper
+from tokenward.settings import Settings
+from tokenward.settings.own_secrets import read_admin_token, read_master_keys, read_pepper
+from tokenward.settings.served import price_book, providers
+from tokenward.settings.tls import certificate_source, tls_context
+from tokenward.settings.urls import check_issuer_url
+from tokenward.settings.workloads import pins_of, rules_of
 from tokenward.store.sqlite import SqliteStore
 
 DIALECTS: Final = (OPENAI, ANTHROPIC, GEMINI)
 SWEEP_EVERY_S: Final = 5.0
+TELL_ENDING_EVERY_S: Final = 3600.0
 BODY_TIMEOUT_S: Final = 60.0
-STRANGER_RECORDS_A_MINUTE: Final = 1_000
-
-
-class RealClock:
-    """The machine's clocks."""
-
-    def now_ms(self) -> int:
-        """Wall time, Unix ms."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-class RealDice:
-    """The system's randomness."""
-
-    def below(self, limit: int) -> int:
-        """A uniform integer in [0, limit)."""
-        return secrets.randbelow(limit)
-
-
-class IdDice:
-    """Randomness for what must be unique and is no secret. It is fetched some thousand bytes at a
-    time: a system call costs more than the rest of drawing an id."""
-
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._used = 0
-
-    def below(self, limit: int) -> int:
-        """A uniform integer in [0, limit)."""
-        bits = (limit - 1).bit_length()
-        size = (bits + 7) // 8
-        while True:
-            if self._used + size > len(self._bytes):
-                self._bytes, self._used = os.urandom(max(4096, size)), 0
-            drawn = self._bytes[self._used : self._used + size]
-            self._used += size
-            number = int.from_bytes(drawn) >> (size * 8 - bits)
-            if number < limit:
-                return number
-
-
-class StrangerRecords:
-    """Whoever has no key must not fill the disk with records of its refusals: so many a minute
-    are written, the rest only counted."""
-
-    def __init__(self) -> None:
-        self._minute = 0
-        self._written = 0
-        self.dropped = 0
-
-    def may_write(self, at_ms: int) -> bool:
-        """Whether there is room for one more in this minute."""
-        minute = at_ms // 60_000
-        if minute != self._minute:
-            self._minute, self._written = minute, 0
-        if self._written >= STRANGER_RECORDS_A_MINUTE:
-            self.dropped += 1
-            return False
-        self._written += 1
-        return True
-
-
-def price_book(settings: Settings) -> PriceBook:
-    """Public prices and the operator's own. Raises SettingsError for a price a thousandfold off."""
-    overrides = {model: PriceOverride(**asdict(price)) for model, price in settings.prices.items()}
-    return PriceBook(overrides)
-
-
-def providers(
-    settings: Settings, environ: Mapping[str, str], book: PriceBook
-) -> tuple[Provider, ...]:
-    """The configured providers with their credentials. Raises SettingsError for a missing one."""
-    return tuple(
-        Provider(
-            name=each.name,
-            dialect=each.dialect,
-            base_url=each.base_url.rstrip("/"),
-            credential=resolve_secret(
-                each.credential, settings.base_dir, environ, f"provider {each.name}"
-            ),
-            models=each.models,
-            prices_from=each.prices_from or book.source_for(each.name, each.dialect, each.base_url),
-            path_prefix=each.path_prefix,
-            service_tiers=each.service_tiers,
-            stored_objects=each.stored_objects,
-            default_model=each.default_model,
-        )
-        for each in settings.providers
-    )
+ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104 - to know it, not to listen there
 
 
 class House:
@@ -156,7 +71,15 @@ class House:
         }
         self._alerts_out = HttpUpstream(head_timeout_s=10.0, max_connections=4)
         self._tasks: list[asyncio.Task[None]] = []
-        self._strangers = StrangerRecords()
+        self._strangers, self._repeats = StrangerRecords(), Repeats()
+        self.urls = PublicUrls(settings.server.public_urls)
+        self.certificates = certificate_source(settings)
+        self.workloads = Workloads(
+            rules_of(settings),
+            pinned(pins_of(settings), self._clock, check_issuer_url),
+            store.proofs,
+            lambda: self.urls.issuer,
+        )
         self.guard = self._wire_guard(environ)
         watch = self.metrics.watch
         watch("running_calls", "Calls under way now.", self.running.count)
@@ -176,6 +99,9 @@ class House:
             clock=self._clock,
             pepper=self._pepper,
             keys=self.store.keys,
+            tokens=self._tokens(),
+            grants=self.store.grants,
+            prover=self._prover(),
             ledger=self.store.ledger,
             prices=book,
             rates=Rates(),
@@ -194,15 +120,45 @@ class House:
             fingerprint=lambda text: hmac.new(key, text, hashlib.sha256).hexdigest(),
             count_tokens=exact_counter() if settings.ledger.exact_counts else no_counter,
             record=self._record,
+            tell=self._tell,
         )
+
+    def _tokens(self) -> AccessTokens:
+        masters = read_master_keys(self.settings)
+        first, *others = [signing_key(master.reveal().encode()) for master in masters]
+        return AccessTokens(first, others, lambda: self.urls.issuer)
+
+    def _prover(self) -> Prover:
+        proofs = self.store.proofs
+        nonces = Nonces(proofs.nonce_secret)
+        dpop = DpopVerifier(
+            self.urls,
+            nonces,
+            PublicKeys(),
+            requires_nonce=self.settings.binding.require_nonce,
+            since_ms=proofs.since_ms,
+        )
+        return Prover(dpop=dpop, nonces=nonces, replays=proofs)
+
+    def listen_on(self, host: str, port: int) -> None:
+        """The guard's own address, by which callers know it where the settings name no other."""
+        if not self.settings.server.public_urls:
+            names = ["127.0.0.1", "localhost", "[::1]"] + ([host] if host not in ANY else [])
+            shown = (f"[{name}]" if ":" in name and name[0] != "[" else name for name in names)
+            scheme = "https" if self.settings.server.tls_certificate else "http"
+            self.urls.set(tuple(dict.fromkeys(f"{scheme}://{name}:{port}" for name in shown)))
 
     def _record(self, record: Record) -> None:
         self.metrics.observe(record)
-        if record.key:
+        if record.verdict == "allow" and record.key:
             self.store.keys.used(record.key, record.ts)
-        elif not self._strangers.may_write(record.ts):
+        elif (record.evidence or not record.key) and not self._strangers.may_write(record.ts):
             return
         self.store.records.write_record(record)
+
+    def _tell(self, event: Event) -> None:
+        if self._repeats.is_news(event):
+            self.store.tell(event)
 
     def office(self) -> Office:
         """What admin commands work with."""
@@ -228,18 +184,31 @@ class House:
             self.guard,
             Routes(DIALECTS),
             self._dice,
-            trusted=trusted_proxies(server.trusted_proxies, server.client_address_header),
+            trusted=self.certificates.trusted,
+            certificates=self.certificates,
             body_bytes_max=server.max_body_mb * 1_000_000,
             body_timeout_s=BODY_TIMEOUT_S,
         )
         return Door(
             gateway,
+            self._oauth(),
             AdminDoor(self.office(), admin_token),
             self.metrics,
             is_ready=self._why_not_ready,
             start=self.start,
             stop=self.stop,
         )
+
+    def _oauth(self) -> OauthDoor:
+        service = Service(
+            guard=self.guard,
+            dice=RealDice(),
+            keys=PublicKeys(),
+            rates=Rates(),
+            lifetimes=self.settings.oauth.lifetimes,
+            workloads=self.workloads,
+        )
+        return OauthDoor(self.guard, endpoints(service), self._dice, certificates=self.certificates)
 
     def _why_not_ready(self) -> str:
         return self.store.why_not_ready
@@ -262,26 +231,31 @@ class House:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for upstream in (*self._upstreams.values(), self._alerts_out):
             await upstream.close()
+        await self.workloads.close()
         await self.store.close()
 
     async def _sweep(self) -> None:
         """L4: close holds past their time; forget records past theirs."""
         keep_ms = self.settings.records.keep_days * 86_400_000
+        ending_s = self._clock.monotonic_s()
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             try:
                 now_ms = self._clock.now_ms()
                 await self.store.ledger.sweep(now_ms)
                 await self.store.records.sweep(now_ms - keep_ms)
+                await self.store.proofs.sweep(now_ms)
+                await self.store.grants.sweep(now_ms)
+                if self._clock.monotonic_s() >= ending_s:
+                    await self.store.keys.tell_ending(now_ms)
+                    ending_s += TELL_ENDING_EVERY_S
             except StoreError:
                 continue  # the store is away; requests are refused meanwhile, try again
 
 
-async def _furnished(
-    settings: Settings, environ: Mapping[str, str], store: SqliteStore, admin_token: Secret
-) -> Door:
+async def _furnished(settings: Settings, environ: Mapping[str, str], store: SqliteStore) -> House:
     try:
-        return House(settings, environ, store).door(admin_token)
+        return House(settings, environ, store)
     except SettingsError:
         await store.close()
         raise
@@ -300,11 +274,13 @@ def office(
         ledger=store.ledger,
         books=store.books,
         records=store.records,
+        incidents=store.incidents,
         running=running,
         pepper=its_pepper,
         clock=RealClock(),
         dice=RealDice(),
         zone=settings.server.zone,
+        bearer_cap=settings.keys.bearer_cap,
         check=check,
     )
 
@@ -326,14 +302,6 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         await store.close()
 
 
-def quiet_collector() -> None:
-    """What was loaded lives as long as the process: the garbage collector need not walk it for
-    every few hundred objects of a request, most of which die without its help."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
 async def _nothing_to_check() -> list[Check]:
     return []
 
@@ -344,16 +312,20 @@ def serve(
     """Run the guard until SIGTERM. Raises SettingsError or StoreError instead of starting badly."""
     read_pepper(settings)  # the first thing that is missing where nothing was made yet
     admin_token = read_admin_token(settings, environ)
+    tls = tls_context(settings)
+    house: House | None = None
     door: Door | None = None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal door
+        nonlocal house, door
         if door is None:  # the first message is the lifespan's: the store needs the running loop
-            store = await open_store(settings)
-            door = await _furnished(settings, environ, store, admin_token)
+            house = await _furnished(settings, environ, await open_store(settings))
+            door = house.door(admin_token)
         await door(scope, receive, send)
 
     def be_ready(host: str, port: int) -> None:
+        assert house is not None, "the lifespan's first message came before"
+        house.listen_on(host, port)
         quiet_collector()
         on_ready(host, port)
 
@@ -364,4 +336,5 @@ def serve(
         drain_s=settings.server.drain_s,
         limits=ConnectionLimits(),
         on_ready=be_ready,
+        tls=tls,
     )

@@ -99,7 +99,7 @@ def records_are_rubbish(guard: GuardProcess) -> None:
     for path in (guard.folder / "data").glob("*.db*"):
         path.unlink()
     guard.run("account", "list")
-    (records,) = (guard.folder / "data").glob("*.db")
+    records = guard.folder / "data" / "tokenward.db"
     records.write_bytes(b"this is no database" * 1000)
 
 

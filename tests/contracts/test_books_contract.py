@@ -61,7 +61,11 @@ CRIMES = {
     "a key's project": ("UPDATE keys SET project = 'p9' WHERE id = 'k2'", {"owners"}),
     "a key's state": ("UPDATE keys SET state = 'frozen' WHERE id = 'k2'", {"owners"}),
     "a key from nowhere": (
-        "INSERT INTO keys VALUES ('k3', x'00', 'a1', 'p1', '', 'live', '{}', 0, 0, 0, '', '', '')",
+        (
+            "INSERT INTO keys (id, digest, account, project, name, state, caveats, created_ms, "
+            "frozen_why, revoked_why, old_secrets) "
+            "VALUES ('k3', x'00', 'a1', 'p1', '', 'live', '{}', 0, '', '', '')"
+        ),
         {"owners"},
     ),
 }  # fmt: skip

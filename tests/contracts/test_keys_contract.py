@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ledger_world import NOON_MS, MovingClock, Opener, key_record
-from tokenward.keys.records import Caveats, OldSecret
+from tokenward.keys.records import Caveats, Enrolment, OldSecret
 from tokenward.store.sqlite import SqliteStore
 
 FULL = key_record(
@@ -15,6 +15,8 @@ FULL = key_record(
     caveats=Caveats(models=("gpt-*",), cidrs=("10.0.0.0/8",), max_call_nusd=5, rpm=3, bind="dpop"),
     expires_ms=NOON_MS + 5,
     old_secrets=(OldSecret(b"\x00\xff" * 16, NOON_MS + 9),),
+    holder="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+    enrolment=Enrolment(digest=b"\x00\xff" * 16, until_ms=NOON_MS + 7, sealed=b"\xff\x00"),
 )
 
 
@@ -155,3 +157,33 @@ async def test_memory_for_keys_is_bounded(
     for number in range(100):
         assert await store.keys.find(f"stranger{number}") is None
     assert store.keys.cached("k0") is not None
+
+
+async def test_people_hear_of_a_key_that_ends_within_a_week_and_again_within_a_day(
+    store: SqliteStore,
+) -> None:
+    day_ms = 86_400_000
+    end_ms = NOON_MS + 30 * day_ms
+    await store.keys.add(key_record("soon", expires_ms=end_ms))
+    await store.keys.add(key_record("never"))
+    stopped = key_record("stopped", expires_ms=end_ms)
+    await store.keys.add(stopped)
+    assert await store.keys.replace(stopped, replace(stopped, state="revoked"), "key:revoked", "")
+
+    async def told(before_ms: int) -> list[object]:
+        await store.keys.tell_ending(end_ms - before_ms)
+        events = await store.books.events(0, 100)
+        return [e.facts["days"] for _, e in events if e.kind == "key:ending"]
+
+    assert await told(8 * day_ms) == []
+    assert await told(7 * day_ms) == [7]
+    assert await told(6 * day_ms) == [7]
+    assert await told(day_ms) == [7, 1]
+    assert await told(1) == [7, 1]
+    assert await told(0) == [7, 1]
+
+
+async def test_a_key_that_ends_within_a_day_is_told_of_once(store: SqliteStore) -> None:
+    await store.keys.add(key_record("brief", expires_ms=NOON_MS + 1_000))
+    assert await store.keys.tell_ending(NOON_MS) == 1
+    assert await store.keys.tell_ending(NOON_MS) == 0

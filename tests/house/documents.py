@@ -4,7 +4,7 @@ import ast
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _FENCE = re.compile(r"(?ms)^ *```(\w+)\n(.*?)^ *```$")
 _INLINE = re.compile(r"`(tokenward [a-z][^`]*)`")
 _ENVIRON = re.compile(r"^(?:[A-Z_]+=\S+ )*")
 _CODE = re.compile(r"[a-z]+:[a-z_]+")
-_MAKES = re.compile(r"(?i)refus|stranger|invalid|not_allowed|^_No$")
+_MAKES = re.compile(r"(?i)refus|stranger|invalid|not_allowed|denied|unfit|misfit|^_No$")
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,17 @@ def refusal_statuses() -> dict[str, set[int]]:
     for _, tree in trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _MAKES.search(_name(node)):
-                values = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+                given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                values = [arg.value for arg in given if isinstance(arg, ast.Constant)]
                 codes = [v for v in values if isinstance(v, str) and _CODE.fullmatch(v)]
                 statuses = {v for v in values if type(v) is int and 400 <= v < 600}
                 for code in codes[:1]:
                     found[code] |= statuses
+    for name in ("keys/families.py", "keys/workload_rules.py"):  # where codes are values
+        for node in ast.walk(ast.parse((SRC / name).read_text("utf-8"))):
+            value = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(value, str) and _CODE.fullmatch(value):
+                found[value] |= set()
     return dict(found)
 
 
@@ -85,15 +91,24 @@ def event_kinds() -> set[str]:
     kinds = set()
     for path in (SRC / "store/sqlite/alarms.py", SRC / "store/sqlite/keys.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            value = node.value if isinstance(node, ast.Constant) else None
-            if isinstance(value, str) and re.fullmatch(r"[a-z]+:[a-z]+", value):
-                kinds.add(value)
+            kinds |= _kinds_in([node])
+    for _, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and _name(node) == "Event":
+                kinds |= _kinds_in(keyword.value for keyword in node.keywords)
+            elif isinstance(node, ast.Call) and _name(node) in ("replace", "_tell"):
+                kinds |= _kinds_in(node.args)
     for node in ast.walk(ast.parse((SRC / "http/admin/keys.py").read_text("utf-8"))):
         if isinstance(node, ast.Call) and _name(node) == "_step":
             action = node.args[3]
             assert isinstance(action, ast.Constant)
             kinds.add(f"key:{action.value}")
     return kinds
+
+
+def _kinds_in(nodes: Iterable[ast.AST]) -> set[str]:
+    values = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return {v for v in values if isinstance(v, str) and re.fullmatch(r"[a-z]+:[a-z]+", v)}
 
 
 def watched_gauges() -> set[str]:

@@ -29,6 +29,7 @@ from house.documents import (
 from house.requirements import REQUIREMENTS
 from house.source import DOCS, ROOT, docs_text, refusal_codes, required_numbers
 from tokenward.cli.main import VERBS, build_parser
+from tokenward.client import enrol
 from tokenward.http.admin.routes import ROUTES
 from tokenward.http.metrics import Metrics
 from tokenward.kernel.conventions import gen_ai_attributes
@@ -47,7 +48,7 @@ ISSUE_NUMBERS = {
     *("K-3", "K-4", "K-5", "K-10"),
     *(f"S-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 9, 10)),
 }
-PROMISES = {*(f"L{n}" for n in range(1, 10)), *(f"R{n}" for n in range(1, 6))}
+PROMISES = {*(f"L{n}" for n in range(1, 10)), *(f"R{n}" for n in range(1, 6)), "R7"}
 DECISION_PARTS = ("Status:", "## Context", "## Choice", "## What would change our mind")
 
 
@@ -263,10 +264,14 @@ def test_json_in_the_documents_is_json(snippet: Snippet) -> None:
 
 @pytest.mark.parametrize("snippet", [*snippets("python")], ids=lambda snippet: snippet.page)
 def test_programs_in_the_documents_run_against_a_guard(
-    snippet: Snippet, guard: GuardProcess
+    snippet: Snippet, guard: GuardProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ast.parse(snippet.text)
     _, key = guard.key("--cap", "5.00/day")
+    monkeypatch.setenv("TOKENWARD_HOME", str(tmp_path / "home"))
+    if "tokenward.client" in snippet.text:
+        code = guard.cli("key", "create", "--project", "docs", "--bind", "dpop")["enrolment_code"]
+        enrol(guard.base_url, code)
     done = subprocess.run(
         [sys.executable, "-c", snippet.text.replace("http://127.0.0.1:8080", guard.base_url)],
         env={**os.environ, "TOKENWARD_KEY": key},

@@ -27,6 +27,7 @@ from tokenward.settings.shape import Written
 from .documents import carried_by_tests
 from .requirements import REQUIREMENTS
 from .source import DOCS, ROOT
+from .thefts import NUSD_A_USD, THEFTS
 
 EVERYWHERE: Final = {"help", "config", "json", "version"}
 SAID: Final = {
@@ -34,6 +35,17 @@ SAID: Final = {
     "server.port": "The port to listen on; 0 takes a free one.",
     "server.max_body_mb": "The largest request body, in millions of bytes.",
     "server.client_address_header": "The header in which trusted proxies name the caller.",
+    "server.tls_key": "Its private key (PEM), not readable by all.",
+    "oauth.refresh_end_days": "The same for the whole family, used or not.",
+    "workload.name": "Your name for it; stands in records and tokens.",
+    "workload.kind": "What signs its tokens: GitHub Actions, SPIFFE, or any OIDC issuer.",
+    "workload.key": "The id of the key whose caps and caveats apply.",
+    "workload.repository_id": "github: the repository, by its number.",
+    "workload.repository_owner_id": "github: its owner, by number.",
+    "workload.environment": "github: only from this environment.",
+    "workload.job_workflow_ref": "github: only from this reusable workflow, at this ref.",
+    "workload.issuer": "Exactly the token's `iss`.",
+    "workload.subject": "oidc: exactly its `sub`; spiffe: its id, `/*` at the end for all below.",
     "provider.name": "Your name for it; stands in records and metrics.",
     "provider.dialect": "How it speaks.",
     "provider.base_url": "Scheme, host and whatever stands before the dialect's own path.",
@@ -273,6 +285,26 @@ def write_requirements() -> str:
     return "\n\n".join(parts)
 
 
+# -- what a thief gets ----------------------------------------------------------------------------
+
+
+def write_thefts() -> str:
+    """Every row that `attacks/test_theft_table.py` measures."""
+    rows = [
+        (
+            theft.stolen,
+            theft.binding,
+            f"{theft.tries:,}",
+            f"{theft.calls:,}",
+            f"${theft.cost_nusd / NUSD_A_USD:,.3f}",
+            theft.why,
+        )
+        for theft in THEFTS.values()
+    ]
+    heads = ("stolen", "the key is bound to", "tries", "calls answered", "dollars", "what ended it")
+    return _table(heads, rows)
+
+
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [tuple(heads)]
     lines += [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
@@ -285,6 +317,7 @@ PAGES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "reference/settings.md": {"settings": write_settings, "example": write_example},
     "reference/http.md": {"routes": write_routes, "admin": write_admin},
     "requirements.md": {"requirements": write_requirements},
+    "explanation/theft-table.md": {"thefts": write_thefts},
 }
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tokenward.app import IdDice
+from tokenward.machine import IdDice
 
 
 @pytest.mark.parametrize("limit", [1, 2, 62, 256, 257, 62**20])

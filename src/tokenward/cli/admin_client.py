@@ -147,13 +147,16 @@ async def in_process(app: Any, token: Secret, command: Command) -> Said:
 
 def over_http(address: GuardAddress, token: Secret, command: Command) -> Said:
     """One request to the running guard."""
-    line = http.client.HTTPConnection(address.host_from_here, address.port, timeout=command.wait_s)
+    from tokenward.cli import guard_line
+
+    line = guard_line.to(address, command.wait_s)
     target = PREFIX + quote(command.path)
     query = command.encoded_query()
     try:
         line.connect()
-    except OSError:
-        raise _NobodyAnswersError from None
+    except OSError as error:
+        line.close()
+        raise _NobodyAnswersError from error
     try:
         line.request(
             command.method,

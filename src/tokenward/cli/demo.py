@@ -1,4 +1,4 @@
-"""`tokenward demo`: a guarded provider, honest calls, and a leaked key that is drained."""
+"""`tokenward demo`: a guarded provider, honest calls, and three keys that leak."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ def add(verbs: Verbs) -> None:
     """The verb."""
     demo = verbs.add(
         "demo",
-        "show it all on this machine: real SDK calls, then a leaked key",
+        "show it all on this machine: real SDK calls, then keys that leak",
         "Starts a stand-in provider and a guard on loopback, in a folder that is gone afterwards.",
     )
     demo.add_argument("--port", metavar="P", type=int, default=0, help="the guard's; default: any")
@@ -30,84 +30,146 @@ def add(verbs: Verbs) -> None:
 
 
 def _demo(args: Namespace, desk: Desk) -> None:
-    from tokenward.lab.demo.traffic import THIEVES, drain, honest_calls
-    from tokenward.lab.demo.world import PROVIDER_KEY, DemoError, built_world
+    from tokenward.lab.demo.world import DemoError, built_world
 
     if not 1 <= args.seconds <= 600:
         raise CommandError("--seconds takes a number from 1 to 600", "usage:wrong", 2)
-
-    def say(text: str) -> None:
-        if not desk.as_json:
-            desk.out.write(text + "\n")
-            desk.out.flush()
-
     progress = _Progress(desk, is_shown=not args.headless and not desk.as_json)
     try:
         with built_world(args.port) as world:
-            say(f"A guard on {world.guard_url} in front of a stand-in provider.\n")
-            key = world.ask("key", "create", "--project", "demo", "--cap", CAP)
-            say(f"1. A key with a cap of $1.00 a day: tw_sk_{key['id']}…")
-            say("   Real SDKs call through the guard, unchanged but for base URL and key:")
-            seen = honest_calls(world.guard_url, key["key"])
-            say(_indented(table(("CALL", "ANSWER"), seen)))
-
-            say(f"\n2. The key leaks. A thief runs {THIEVES} calls at once on a dear model:")
-            loot = asyncio.run(drain(world.guard_url, key["key"], args.seconds, progress.tell))
-            progress.clear()
-            guarded = _guarded(world, key["id"], loot)
-            say(f"   stopped by the cap. The last thing the thief read:\n   {loot.first_refusal}")
-
-            say(f"\n3. The same thief with a bare provider key, for {args.seconds:g} s:")
-            world.forget_bill()
-            bare = asyncio.run(drain(world.provider_url, PROVIDER_KEY, args.seconds, progress.tell))
-            progress.clear()
-            unguarded = {
-                "calls": bare.calls,
-                "bill_nusd": world.bill()["cost_nusd"],
-                "seconds": round(bare.seconds, 1),
-            }
+            story = _Story(world, desk, progress, args.seconds)
+            story.say(f"A guard on {world.guard_url} in front of a stand-in provider.\n")
+            key = story.honest()
+            guarded, bound = story.leaked(key), story.bound()
+            unguarded = story.unguarded()
             audit = world.ask("doctor", "--audit")
     except DemoError as error:
         raise CommandError(f"{error}", "demo:failed") from None
-    if guarded["bill_nusd"] > guarded["cap_nusd"]:
+    if guarded["bill_nusd"] > guarded["cap_nusd"] or bound["calls"]:
         raise CommandError(
-            "The provider billed more than the cap: this is a bug.", "demo:overspent"
+            "The provider billed more than the cap, or a copy of a bound key was of use: this is "
+            "a bug.",
+            "demo:overspent",
         )
-    value = {"guarded": guarded, "unguarded": unguarded, "audit_ok": audit["ok"]}
+    value = {
+        "guarded": guarded,
+        "bound": bound,
+        "unguarded": unguarded,
+        "audit_ok": audit["ok"],
+    }
     desk.tell(value, _report)
 
 
-def _guarded(world: Any, key_id: str, loot: Any) -> dict[str, Any]:
-    (cap,) = world.ask("cap", "list", f"key:{key_id}")
+class _Story:
+    """The chapters, in the order they are told."""
+
+    def __init__(self, world: Any, desk: Desk, progress: "_Progress", seconds: float) -> None:
+        self._world = world
+        self._desk = desk
+        self._progress = progress
+        self._seconds = seconds
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if not self._desk.as_json:
+            self._desk.out.write(text + "\n")
+            self._desk.out.flush()
+
+    def honest(self) -> dict[str, Any]:
+        """A key with a cap, and calls that are meant."""
+        from tokenward.lab.demo.traffic import honest_calls
+
+        key: dict[str, Any] = self._world.ask("key", "create", "--project", "demo", "--cap", CAP)
+        self.say(f"1. A key with a cap of $1.00 a day: tw_sk_{key['id']}…")
+        self.say("   Real SDKs call through the guard, unchanged but for base URL and key:")
+        seen = honest_calls(self._world.guard_url, key["key"])
+        self.say(_indented(table(("CALL", "ANSWER"), seen)))
+        return key
+
+    def leaked(self, key: dict[str, Any]) -> dict[str, Any]:
+        """The key is copied: whoever has it spends with it, up to its cap."""
+        from tokenward.lab.demo.traffic import THIEVES
+
+        self.say(f"\n2. The key leaks. A thief runs {THIEVES} calls at once on a dear model:")
+        loot = self._drain(self._world.guard_url, key["key"])
+        (cap,) = self._world.ask("cap", "list", f"key:{key['id']}")
+        self.say(f"   stopped by the cap. The last thing the thief read:\n   {loot.first_refusal}")
+        return {
+            **_taken(loot, self._world),
+            "refused": sum(loot.refusals.values()),
+            "cap_nusd": cap["limit"],
+            "ledger_nusd": cap["spent"],
+            "held_nusd": cap["held"],
+            "stopped_after_s": None if loot.stopped_s is None else round(loot.stopped_s, 2),
+        }
+
+    def bound(self) -> dict[str, Any]:
+        """A key that is bound to its holder is copied: the copy opens nothing."""
+        from tokenward.lab.demo.traffic import bound_call
+
+        world = self._world
+        made = world.ask("key", "create", "--project", "demo", "--bind", "dpop+body")
+        self.say(
+            "\n3. A key that is bound to its holder: openai signs each call, in one line more:"
+        )
+        words, key = bound_call(world.guard_url, made["enrolment_code"], world.folder)
+        self.say(f"   {words}")
+        self.say("   It leaks too. The same thief:")
+        world.forget_bill()
+        loot = self._drain(world.guard_url, key)
+        self.say(f"   got nothing, and read:\n   {loot.first_refusal}")
+        return {
+            **_taken(loot, world),
+            "refused": sum(loot.refusals.values()),
+            "stopped_after_s": None if loot.stopped_s is None else round(loot.stopped_s, 2),
+        }
+
+    def unguarded(self) -> dict[str, Any]:
+        """The provider's own key is copied."""
+        from tokenward.lab.demo.world import PROVIDER_KEY
+
+        self.say(f"\n4. The same thief with a bare provider key, for {self._seconds:g} s:")
+        self._world.forget_bill()
+        return _taken(self._drain(self._world.provider_url, PROVIDER_KEY), self._world)
+
+    def _drain(self, url: str, key: str) -> Any:
+        from tokenward.lab.demo.traffic import drain
+
+        loot = asyncio.run(drain(url, key, self._seconds, self._progress.tell))
+        self._progress.clear()
+        return loot
+
+
+def _taken(loot: Any, world: Any) -> dict[str, Any]:
     return {
         "calls": loot.calls,
-        "refused": sum(loot.refusals.values()),
-        "cap_nusd": cap["limit"],
-        "ledger_nusd": cap["spent"],
-        "held_nusd": cap["held"],
         "bill_nusd": world.bill()["cost_nusd"],
-        "stopped_after_s": None if loot.stopped_s is None else round(loot.stopped_s, 2),
+        "seconds": round(loot.seconds, 1),
     }
 
 
 def _report(value: dict[str, Any]) -> str:
-    guarded, bare = value["guarded"], value["unguarded"]
-    stopped = guarded["stopped_after_s"]
+    bound, capped, bare = value["bound"], value["guarded"], value["unguarded"]
     rows = [
-        ("calls the thief got", f"{guarded['calls']}", f"{bare['calls']}"),
-        ("the provider's bill", format_usd(guarded["bill_nusd"]), format_usd(bare["bill_nusd"])),
-        ("the guard's ledger", format_usd(guarded["ledger_nusd"]), "-"),
-        ("still held", format_usd(guarded["held_nusd"]), "-"),
-        ("stopped after", "-" if stopped is None else f"{stopped:g} s", "never"),
-        ("a minute of it costs", "at most the cap", format_usd(_a_minute(bare))),
+        ("calls the thief got", *(f"{each['calls']}" for each in (bound, capped, bare))),
+        ("the provider's bill", *(format_usd(each["bill_nusd"]) for each in (bound, capped, bare))),
+        ("the guard's ledger", "-", format_usd(capped["ledger_nusd"]), "-"),
+        ("still held", "-", format_usd(capped["held_nusd"]), "-"),
+        ("stopped after", "at once", _stopped(capped), "never"),
+        ("a minute of it costs", "nothing", "at most the cap", format_usd(_a_minute(bare))),
     ]
     audit = "proven" if value["audit_ok"] else "NOT clean"
     return (
         "\n"
-        + table(("", ">GUARDED", ">BARE KEY"), rows)
+        + table(("", ">BOUND KEY", ">BEARER KEY, $1.00 A DAY", ">BARE PROVIDER KEY"), rows)
         + f"\n\nThe bill is the stand-in provider's own count, in its own code; the ledger is "
         f"{audit} (tokenward doctor --audit)."
     )
+
+
+def _stopped(guarded: dict[str, Any]) -> str:
+    stopped = guarded["stopped_after_s"]
+    return "-" if stopped is None else f"{stopped:g} s"
 
 
 def _a_minute(bare: dict[str, Any]) -> int:

@@ -4,6 +4,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from tokenward.kernel.errors import SettingsError
 from tokenward.settings import Settings, resolve_secret
 
 DISK_BYTES_MIN: Final = 512 * 1024 * 1024
+RENEW_WITHIN: Final = timedelta(days=7)
+_DAY: Final = "%Y-%m-%d"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _GLOB_SIGNS: Final = frozenset("*?[")
 
@@ -27,6 +30,8 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     if settings.data_dir.is_dir():
         yield _disk(settings.data_dir)
     yield _prices(settings)
+    if settings.server.tls_certificate:
+        yield _tls(settings)
 
 
 def _secrets(settings: Settings, environ: Mapping[str, str]) -> Check:
@@ -77,7 +82,7 @@ def check_credentials(settings: Settings, environ: Mapping[str, str]) -> Check:
 
 def _prices(settings: Settings) -> Check:
     """Only exact names can be looked up; a pattern's models show when they are called."""
-    from tokenward.app import price_book
+    from tokenward.settings.served import price_book
 
     try:
         book = price_book(settings)
@@ -104,6 +109,28 @@ def _prices(settings: Settings) -> Check:
             "add them under [prices]",
         )
     return _good("prices", "every model that is named exactly has a price")
+
+
+def _tls(settings: Settings) -> Check:
+    """The guard's own certificate and the files beside it. A running guard shows the certificate
+    that it found when it started."""
+    from tokenward.http.tls import own_certificate
+    from tokenward.settings.tls import tls_context
+
+    try:
+        tls_context(settings)
+        own = own_certificate(settings.base_dir / settings.server.tls_certificate)
+    except SettingsError as error:
+        return _bad("tls", f"{error}")
+    now = datetime.now(UTC)
+    if now < own.not_valid_before_utc:
+        return _bad("tls", f"the certificate is not valid before {own.not_valid_before_utc:{_DAY}}")
+    ends = f"{own.not_valid_after_utc:{_DAY}}"
+    if now > own.not_valid_after_utc:
+        return _bad("tls", f"the certificate expired on {ends}: callers turn away from it")
+    if now + RENEW_WITHIN > own.not_valid_after_utc:
+        return _bad("tls", f"the certificate ends on {ends}; renew it and start the guard again")
+    return _good("tls", f"certificate and key fit, until {ends}")
 
 
 def _good(name: str, why: str) -> Check:

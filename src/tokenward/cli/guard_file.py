@@ -12,11 +12,13 @@ _FROM_HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # no
 
 
 class GuardAddress(msgspec.Struct, frozen=True):
-    """A guard that is ready."""
+    """A guard that is ready. `certificate` is the SHA-256 of the one it shows (`x5t#S256`), ""
+    where it speaks plain HTTP."""
 
     pid: int
     host: str
     port: int
+    certificate: str = ""
 
     @property
     def host_from_here(self) -> str:
@@ -27,7 +29,8 @@ class GuardAddress(msgspec.Struct, frozen=True):
     def url(self) -> str:
         """The base URL for people and clients on this machine."""
         host = self.host_from_here
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.certificate else 'http'}://{shown}:{self.port}"
 
 
 def write(data_dir: Path, address: GuardAddress) -> None:

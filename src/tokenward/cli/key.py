@@ -1,6 +1,7 @@
 """`tokenward key`: a key's life."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import Any
 
 from tokenward.cli.cap import caps_table
@@ -34,20 +35,34 @@ def add(verbs: Verbs) -> None:
     )
     rotate.add_argument("--grace", metavar="TIME", default="0s", help="like 1h; default 0s")
     rotate.set_defaults(run=_rotate)
+    enrol = _add_id(
+        inner.add(
+            "enrol",
+            "give a key to another holder, or bind one that was not",
+            "The key keeps its id, caps and history and gets a new secret; whoever held it before\n"
+            "is out at once. Prints a code, good once and for an hour, for the new holder.",
+        )
+    )
+    enrol.add_argument("--bind", metavar="HOW", default="", help="dpop, dpop+body or mtls")
+    enrol.set_defaults(run=_enrol)
 
 
 def _add_create(inner: Verbs) -> None:
     create = inner.add(
         "create",
         "create a key and show it once",
-        "Without --cap a key is only held to the caps of its project and account; where there are\n"
-        "none it can spend without limit.",
+        "With --bind dpop only its holder can use the key: whoever copies it has nothing. A key\n"
+        "that is bound to nobody gets keys.bearer_cap unless --cap says another, or none.",
     )
     create.add_argument("--project", metavar="P", required=True, help="what it is for")
     create.add_argument("--account", metavar="A", default="", help="who pays; default: default")
     create.add_argument("--name", metavar="N", default="")
     create.add_argument(
-        "--cap", metavar="CAP", action="append", default=[], help="like 5.00/day or 1000tok/hour"
+        "--cap",
+        metavar="CAP",
+        action="append",
+        default=[],
+        help="like 5.00/day or 1000tok/hour; none: without one of its own",
     )
     create.add_argument("--expires", metavar="TIME", help="like 30d; default: never")
     for flag, sign, words in (
@@ -56,6 +71,21 @@ def _add_create(inner: Verbs) -> None:
         ("--cidr", "C", "only from these networks, like 10.0.0.0/8"),
     ):
         create.add_argument(flag, metavar=sign, action="append", default=[], help=words)
+    create.add_argument(
+        "--bind",
+        metavar="HOW",
+        default="none",
+        help="none (whoever has the key can use it), dpop, dpop+body or mtls",
+    )
+    create.add_argument(
+        "--thumbprint", metavar="T", default="", help="of its holder; without it, a code to enrol"
+    )
+    create.add_argument(
+        "--certificate",
+        metavar="FILE",
+        default="",
+        help="of its holder (PEM), for --bind mtls, in place of --thumbprint",
+    )
     create.add_argument("--max-call", metavar="AMOUNT", help="dollars one call may cost, like 0.50")
     for flag, words in (
         ("--rpm", "requests a minute"),
@@ -85,11 +115,26 @@ def _create(args: Namespace, desk: Desk) -> None:
         "rpm": args.rpm,
         "tpm": args.tpm,
         "concurrency": args.concurrency,
+        "bind": args.bind,
+        "thumbprint": _certificate_holder(args) or args.thumbprint,
     }
     made = desk.ask("POST", "/keys", body)
     desk.tell(made, _created)
     if not made["caps"] and not desk.as_json:
         desk.note(_without_cap(made, desk))
+
+
+def _certificate_holder(args: Namespace) -> str:
+    """The thumbprint of the certificate in the file, "" if none is named."""
+    if not args.certificate:
+        return ""
+    if args.bind != "mtls":
+        raise UsageError("a certificate holds keys with --bind mtls")
+    if args.thumbprint:
+        raise UsageError("a key has one holder: --certificate or --thumbprint")
+    from tokenward.cli.certificate_file import holder_thumbprint
+
+    return holder_thumbprint(Path(args.certificate))
 
 
 def _without_cap(key: dict[str, Any], desk: Desk) -> str:
@@ -103,8 +148,9 @@ def _without_cap(key: dict[str, Any], desk: Desk) -> str:
             f"It has no cap of its own and shares what {held} may spend. "
             f"Give it one: tokenward cap set key:{key['id']} 5.00/day"
         )
+    who = "Whoever gets hold of it" if key["bind"] == "none" else "Its holder"
     return (
-        "Warning: no cap applies to this key. Whoever gets hold of it can spend without limit. "
+        f"Warning: no cap applies to this key. {who} can spend without limit. "
         f"Set one now: tokenward cap set key:{key['id']} 5.00/day, or one for all keys of its "
         f"project: tokenward cap set {owners[0]} 20.00/day"
     )
@@ -112,15 +158,34 @@ def _without_cap(key: dict[str, Any], desk: Desk) -> str:
 
 def _created(key: dict[str, Any]) -> str:
     end = f", until {moment(key['expires_at'])}" if key["expires_at"] else ""
-    lines = [
-        key["key"],
-        "",
-        f"This is key {key['id']} of project {key['project']} (account {key['account']}){end}.",
-        "It is shown only now: keep it where secrets are kept.",
-    ]
+    this = f"This is key {key['id']} of project {key['project']} (account {key['account']}){end}."
+    if key["enrolment_code"]:
+        lines = [
+            key["enrolment_code"],
+            "",
+            this,
+            f"Until {moment(key['enrolment_until'])} its holder can enrol with this code, once:",
+            "  curl --cert FILE --key FILE --data code=CODE URL/oauth/enrolment"
+            if key["bind"] == "mtls"
+            else "  tokenward agent --guard URL --enrol CODE",
+            "The key itself travels with the enrolment; programs that sign by themselves need it:",
+            f"  {key['key']}",
+        ]
+    else:
+        lines = [key["key"], "", this, "It is shown only now: keep it where secrets are kept."]
+        lines += [_held_by(key)]
     if key["caps"]:
         lines += ["", caps_table(key["caps"])]
     return "\n".join(lines)
+
+
+def _held_by(key: dict[str, Any]) -> str:
+    if key["bind"] == "none":
+        return (
+            "It is a bearer key: whoever copies it can spend with it. Bind it to its holder: "
+            f"tokenward key enrol {key['id']}"
+        )
+    return f"It is bound ({key['bind']}) to the holder of {key['holder']}."
 
 
 def _list(args: Namespace, desk: Desk) -> None:
@@ -134,14 +199,18 @@ def _listed(keys: list[dict[str, Any]]) -> str:
         (
             key["id"],
             key["state"],
+            "bearer" if key["bind"] == "none" else key["bind"],
             key["project"],
             key["account"],
             key["name"] or "-",
             moment(key["last_used_at"], "never"),
+            moment(key["expires_at"], "-"),
         )
         for key in keys
     ]
-    return table(("ID", "STATE", "PROJECT", "ACCOUNT", "NAME", "LAST USED"), rows)
+    return table(
+        ("ID", "STATE", "BIND", "PROJECT", "ACCOUNT", "NAME", "LAST USED", "EXPIRES"), rows
+    )
 
 
 def _show(args: Namespace, desk: Desk) -> None:
@@ -191,6 +260,10 @@ def _rotate(args: Namespace, desk: Desk) -> None:
         "no longer works" if parse_duration_ms(args.grace) == 0 else f"works for {args.grace} more"
     )
     desk.note(f"The old secret {ending}.")
+
+
+def _enrol(args: Namespace, desk: Desk) -> None:
+    desk.tell(desk.ask("POST", _path(args, "/enrol"), {"bind": args.bind}), _created)
 
 
 def _path(args: Namespace, action: str = "") -> str:

@@ -1,9 +1,12 @@
 """What was typed: argparse with `--config` and `--json` anywhere, and friendlier errors."""
 
 import argparse
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class UsageError(Exception):
@@ -39,6 +42,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Wrong usage, in one line."""
         raise UsageError(f"{message} (see: {self.prog} --help)")
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """None for what is a value."""
+        if _THUMBPRINT.fullmatch(arg_string):  # one in 64 begins with a dash
+            return None
+        return super()._parse_optional(arg_string)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

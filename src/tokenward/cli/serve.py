@@ -34,7 +34,7 @@ def _serve(args: Namespace, desk: Desk) -> None:
     settings = _with_flags(desk.settings(), args)
 
     def tell_ready(host: str, port: int) -> None:
-        address = GuardAddress(os.getpid(), host, port)
+        address = GuardAddress(os.getpid(), host, port, _certificate(settings))
         guard_file.write(settings.data_dir, address)
         value = {"url": address.url, "pid": address.pid}
         desk.tell(value, lambda shown: _ready(shown, settings))
@@ -61,6 +61,14 @@ def _serve_when_free(
             if is_guard or time.monotonic() > give_up_s:
                 raise
             time.sleep(FIND_PAUSE_S)
+
+
+def _certificate(settings: Settings) -> str:
+    """By which commands on this machine know the guard, whatever name its certificate is for."""
+    from tokenward.http.tls import own_thumbprint
+
+    path = settings.server.tls_certificate
+    return own_thumbprint(settings.base_dir / path) if path else ""
 
 
 def _with_flags(settings: Settings, args: Namespace) -> Settings:

@@ -7,17 +7,20 @@ import msgspec
 
 from tokenward.http.gateway import Gateway, Receive, Scope, Send
 from tokenward.http.metrics import Metrics
+from tokenward.http.oauth.door import OauthDoor
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON: Final = b"application/json"
 
 
 class Door:
-    """`/healthz`, `/readyz`, `/metrics`, `/admin/v1/…`; everything else is the gateway's."""
+    """`/healthz`, `/readyz`, `/metrics`, `/admin/v1/…`, `/oauth/…` and its documents under
+    `/.well-known/`; everything else is the gateway's."""
 
     def __init__(
         self,
         gateway: Gateway,
+        oauth: OauthDoor,
         admin: App,
         metrics: Metrics,
         *,
@@ -26,6 +29,7 @@ class Door:
         stop: Callable[[], Awaitable[None]],
     ) -> None:
         self._gateway = gateway
+        self._oauth = oauth
         self._admin = admin
         self._metrics = metrics
         self._is_ready = is_ready
@@ -38,6 +42,8 @@ class Door:
             path: str = scope["raw_path"].decode("ascii")  # decoded, /%61dmin/ would be a door too
             if path.startswith("/admin/"):
                 await self._admin(scope, receive, send)
+            elif self._oauth.owns(path):
+                await self._oauth(scope, receive, send)
             elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
                 await self._operations(path, send)
             else:

@@ -7,7 +7,10 @@ with the head is there before the app asks for it (`WHOLE_BODY`).
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, MutableMapping
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -99,7 +102,7 @@ class Exchange:
         """The request was read to its end. What came so early needs no asking for."""
         self.more_body = False
         if len(self.body) <= WHOLE_BODY_BYTES_MAX and not self.waiting_for_100_continue:
-            self.scope["extensions"] = {WHOLE_BODY: bytes(self.body)}
+            self.scope.setdefault("extensions", {})[WHOLE_BODY] = bytes(self.body)
 
     async def receive(self) -> Message:
         """The next part of the body, or that the caller is gone or answered."""
@@ -131,23 +134,25 @@ class Exchange:
 
     def _write_head(self, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         length: bytes | None = None
+        has_date = False
         parts: list[bytes] = []
         for name, value in headers:
             if name == b"content-length":
                 length = value
+            has_date |= name == b"date"
             parts += (name, b": ", value, b"\r\n")
         head = b"".join(parts)
         if head.count(b"\n") != len(headers) or _HEAD.fullmatch(head) is None:
             raise ValueError("a header of the answer has a name or value that cannot be in HTTP")
         self.response_started = True
         self.waiting_for_100_continue = False
-        end = b"\r\n"
+        end = b"\r\n" if has_date else _date_line(int(time.time())) + b"\r\n"
         self._has_body = self.scope["method"] != "HEAD" and status not in _BODILESS
         if self._has_body and length is not None:
             self._left_bytes = int(length)
         elif self._has_body and self.scope["http_version"] == "1.1":
             self._is_chunked = True
-            end = b"transfer-encoding: chunked\r\n\r\n"
+            end = b"transfer-encoding: chunked\r\n" + end
         elif self._has_body:
             self.keep_alive = False  # only the connection's end ends it (RFC 9112 6.3)
         if not self.keep_alive:
@@ -178,3 +183,9 @@ class Exchange:
         unwritten, self._unwritten = self._unwritten + body, b""
         if unwritten and not self.disconnected:
             self._outlet.write(unwritten)
+
+
+@lru_cache(maxsize=1)
+def _date_line(now_s: int) -> bytes:
+    """RFC 9110 section 6.6.1. A signer whose clock is wrong learns here what time it is."""
+    return b"date: " + formatdate(now_s, usegmt=True).encode("ascii") + b"\r\n"

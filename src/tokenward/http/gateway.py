@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from tokenward.http.body import read_body
+from tokenward.http.certificates import CertificateSource
 from tokenward.http.exchange import WHOLE_BODY
 from tokenward.http.reply import AsgiReply
 from tokenward.http.routing import Routes
@@ -37,6 +38,7 @@ class Gateway:
         dice: Dice,
         *,
         trusted: TrustedProxies,
+        certificates: CertificateSource,
         body_bytes_max: int,
         body_timeout_s: float,
     ) -> None:
@@ -44,11 +46,16 @@ class Gateway:
         self._routes = routes
         self._dice = dice
         self._trusted = trusted
+        self._certificates = certificates
         self._read_body = partial(read_body, limit_bytes=body_bytes_max, timeout_s=body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Decides on the raw path and method alone (S-2)."""
         header_list = tuple(scope["headers"])  # names are lower case (ASGI)
+        if self._certificates.header:  # a proxy's word to us, and nobody else's business
+            header_list = tuple(
+                each for each in header_list if each[0] != self._certificates.header
+            )
         headers = combined(header_list)
         request_id = request_id_from(headers.get(b"x-request-id", b"")) or self.draw_id()
         reply = AsgiReply(receive, send)
@@ -70,6 +77,7 @@ class Gateway:
             headers=headers,
             header_list=header_list,
             client_ip=client_address((scope.get("client") or ("",))[0], headers, self._trusted),
+            certificate=self._certificates.certificate_of(scope),
             read_body=partial(
                 self._read_body,
                 receive,

@@ -7,6 +7,7 @@ adds what neither it nor uvicorn does, each for the reason beside it.
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from tokenward.http.certificates import CLIENT_CERTIFICATE
 from tokenward.http.exchange import Exchange, Outlet
 
 # After an answer the caller may still be sending: closing then would reset the connection and
@@ -35,7 +37,8 @@ class ConnectionLimits:
     """What one caller, and all of them, may take of the server.
 
     `header_wait_s` from the first byte (or the connection) to a request's last header;
-    `write_wait_s` how long a caller may leave what was written to it unread.
+    `write_wait_s` how long a caller may leave what was written to it unread. With TLS,
+    `handshakes` may be under way at once, each for `handshake_wait_s`.
     """
 
     connections: int = 4096
@@ -44,6 +47,8 @@ class ConnectionLimits:
     header_wait_s: float = 10.0
     keep_alive_s: float = 75.0
     write_wait_s: float = 60.0
+    handshakes: int = 512
+    handshake_wait_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class StrictConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state)
         self.timeout_keep_alive = limits.keep_alive_s  # type: ignore[assignment]  # seconds
         self._limits = limits
+        self._certificate: bytes | None = None  # the caller's, as DER
         self._no = _MALFORMED
         self._is_in_head = False
         self._is_whole = False  # the request has been read to its end
@@ -103,6 +109,8 @@ class StrictConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         self._outlet = Outlet(transport, self.finish)
         if len(self.connections) > self._limits.connections:
             self._is_deaf = True
@@ -178,15 +186,18 @@ class StrictConnection(HttpToolsProtocol):
             self._reject(problem)
         raw_path, _, query = self.url.partition(b"?")
         path = raw_path.decode("ascii")
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["http_version"] = version
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = raw_path
-        self.scope["query_string"] = query
+        scope = cast(MutableMapping[str, Any], self.scope)
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        if self._certificate is not None:
+            scope["extensions"] = {CLIENT_CERTIFICATE: self._certificate}
         # An answer that starts before the body has been read cannot be followed by another.
         self._wants_keep_alive = version == "1.1" and self.parser.should_keep_alive()
         exchange = Exchange(
-            cast(MutableMapping[str, Any], self.scope),
+            scope,
             self._outlet,
             self.flow,
             expects_continue=self.expect_100_continue,
@@ -229,13 +240,18 @@ class StrictConnection(HttpToolsProtocol):
             return
         self._is_deaf = True
         if self._is_whole:
-            self.transport.close()
-            wait_s = self._limits.write_wait_s
-        else:
-            self.flow.resume_reading()
+            self._close()
+            return
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
             self.transport.write_eof()
-            wait_s = LINGER_S
-        self._end_timer = self.loop.call_later(wait_s, self.transport.abort)
+            self._end_timer = self.loop.call_later(LINGER_S, self.transport.abort)
+        else:  # TLS has no half-closed connections: its answers say themselves where they end
+            self._end_timer = self.loop.call_later(LINGER_S, self._close)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._end_timer = self.loop.call_later(self._limits.write_wait_s, self.transport.abort)
 
     def _is_idle(self) -> bool:
         cycle: RequestResponseCycle | None = (

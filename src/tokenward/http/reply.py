@@ -21,6 +21,7 @@ class AsgiReply:
         self._is_over = False
         self._watcher: asyncio.Task[None] | None = None
         self._on_gone: Callable[[], None]
+        self._added: Headers = ()
 
     def watch(self, on_gone: Callable[[], None]) -> None:
         """From now on, call back once if the caller hangs up before the end; soon, if it has.
@@ -36,8 +37,14 @@ class AsgiReply:
         elif self.is_gone:
             on_gone()
 
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Have the head carry this too, whatever it will be."""
+        self._added += ((name, value),)
+
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head. Names are lower case; without content-length the body is chunked."""
+        if self._added:
+            headers = (*headers, *self._added)
         await self._say({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, chunk: bytes) -> None:

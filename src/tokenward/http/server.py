@@ -7,6 +7,7 @@ log line and exit status 3, and ends the app before its cancelled requests have 
 import asyncio
 import errno
 import signal
+import ssl
 from collections.abc import Callable
 from socket import gaierror
 from typing import Final
@@ -15,6 +16,7 @@ import uvloop
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from tokenward.http.handshakes import TlsDoor
 from tokenward.http.lifespan import App, lifespan
 from tokenward.http.protocol import ConnectionLimits, StrictConnection
 from tokenward.kernel.errors import SettingsError
@@ -47,6 +49,7 @@ def run(
     drain_s: float,
     limits: ConnectionLimits,
     on_ready: Callable[[str, int], None],
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return; a second signal cuts the draining.
 
@@ -59,7 +62,14 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.ask)
         await serve(
-            app, host, port, drain_s=drain_s, limits=limits, on_ready=on_ready, stopping=stopping
+            app,
+            host,
+            port,
+            drain_s=drain_s,
+            limits=limits,
+            on_ready=on_ready,
+            stopping=stopping,
+            tls=tls,
         )
 
     uvloop.run(serve_until_signalled())
@@ -74,8 +84,10 @@ async def serve(
     limits: ConnectionLimits,
     on_ready: Callable[[str, int], None],
     stopping: Stopping,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until `stopping` is asked. `on_ready` gets the real host and port (0: any free one).
+    With `tls`, every connection is TLS.
 
     Then: no new connections; running calls have `drain_s` to end and are cancelled after that;
     the app's lifespan ends last, when every call has.
@@ -92,7 +104,15 @@ async def serve(
         server_header=False,
     )
     config.load()
-    server = await _bind(lambda: StrictConnection(config, state, {}, limits), host, port)
+
+    def connect() -> StrictConnection:
+        return StrictConnection(config, state, {}, limits)
+
+    def is_full() -> bool:
+        return len(state.connections) >= limits.connections
+
+    tls_door = None if tls is None else TlsDoor(tls, connect, is_full, limits)
+    server = await _bind(tls_door or connect, host, port)
     try:
         async with lifespan(app, stop_wait_s=APP_STOP_WAIT_S):
             await server.start_serving()
@@ -102,13 +122,15 @@ async def serve(
                 await stopping.is_asked.wait()
             finally:
                 server.close()
+                if tls_door is not None:
+                    tls_door.close()
                 await _drain(state, drain_s, stopping)
     finally:
         server.close()
         await server.wait_closed()
 
 
-async def _bind(connect: Callable[[], StrictConnection], host: str, port: int) -> asyncio.Server:
+async def _bind(connect: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
     if not 0 <= port <= 65535:  # uvloop would take the rest of dividing it
         raise SettingsError(f"{port} is no port; choose one from 0 to 65535 with --port")
     loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ Fault
 │   ├── UnsentError     nothing left this machine for the provider; the hold is voided
 │   │   └── UnfitError  nothing will: what the caller wrote cannot be sent on
 │   └── BrokenError     something was sent and the answer is unknown; the hold is charged
+├── IssuerError         the public keys of a pinned issuer cannot be had; answered with 503
 └── SettingsError       the settings cannot be used; nothing starts
 """
 
@@ -42,6 +43,10 @@ class UnfitError(UnsentError):
 
 class BrokenError(ProviderError):
     """Raised when bytes of the request left and the outcome is unknown."""
+
+
+class IssuerError(Fault):
+    """Raised when an issuer's public keys cannot be had: its tokens cannot be known to be good."""
 
 
 class SettingsError(Fault):

@@ -24,6 +24,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     client_ip: str = ""
     user_agent: str = ""
     proof_kind: str = ""
+    proof_thumbprint: str = ""
+    evidence: tuple[str, ...] = ()
     input_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
@@ -51,7 +53,11 @@ class Event(msgspec.Struct, kw_only=True, frozen=True):
     """Something an operator may want to hear of. `kind` is `subject:action`.
 
     Kinds of the ledger: `cap:threshold`, `ledger:overrun`, `hold:expired`, `usage:doubt`.
-    Kinds of the keys: `key:created`, `key:frozen`, `key:unfrozen`, `key:revoked`, `key:rotated`.
+    Kinds of the keys: `key:created`, `key:frozen`, `key:unfrozen`, `key:revoked`, `key:rotated`,
+    `key:enrolled` (its holder is known), `key:offered` (a new code), `key:misused` (evidence E1),
+    `key:ending` (a live key ends within a week, or a day).
+    Kinds of tokens: `family:revoked` (refresh tokens and what they gave out), `token:revoked`.
+    Of all of them: `incident:opened`.
     """
 
     ts: int

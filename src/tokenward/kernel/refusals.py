@@ -11,7 +11,8 @@ class Refusal:
     learn (unknown, malformed and revoked keys look alike). `message` says what happened, what it
     means and what to do. `should_retry` says whether the same call can succeed later without
     anybody acting; `retry_after_s` is only given with it. `facts` is added to the error body
-    (a cap's scope, limit, spent, held, resets_at …).
+    (a cap's scope, limit, spent, held, resets_at …). `challenge` is what a 401 says in
+    `WWW-Authenticate` (RFC 9110 section 11.6.1) where it is not the usual one.
     """
 
     code: str
@@ -21,6 +22,7 @@ class Refusal:
     should_retry: bool = False
     retry_after_s: int | None = None
     facts: tuple[tuple[str, str | int | None], ...] = ()
+    challenge: str = ""
 
     def __post_init__(self) -> None:
         assert ":" in self.code, "a refusal's code is subject:reason"

@@ -16,6 +16,7 @@ from tokenward.keys.records import OLD_SECRETS_MAX, KeyRecord, OldSecret
 
 KEY_HEADERS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 """Where SDKs put keys, beside `Authorization: Bearer`."""
+SCHEMES: Final = frozenset((b"bearer", b"dpop"))
 
 
 def _stranger(code: str) -> Refusal:
@@ -43,10 +44,10 @@ def presented_key(headers: dict[bytes, bytes]) -> str | Refusal | None:
     """The key text a request carries (names in lower case); None if it carries none.
 
     Refuses when two places carry different ones: guessing which is meant would let a proxy and
-    the guard see different callers. An `Authorization` of another scheme carries no key, an
-    empty header neither.
+    the guard see different callers. An `Authorization` that is neither `Bearer` nor `DPoP`
+    carries no key, an empty header neither.
     """
-    found = {_bearer(headers.get(b"authorization", b""))}
+    found = {_of_scheme(headers.get(b"authorization", b""))}
     found.update(headers.get(name, b"").strip(b" \t") for name in KEY_HEADERS)
     found.discard(b"")
     if not found:
@@ -70,6 +71,11 @@ def authenticate(
     is_opened = _opens(digest(text, pepper), record, now_ms)
     if record is None or not is_opened:
         return UNKNOWN
+    return usable(record, now_ms)
+
+
+def usable(record: KeyRecord, now_ms: int) -> KeyRecord | Refusal:
+    """May the key be used now? Told only to whoever has shown its secret, or a token for it."""
     state = record.shown_state(now_ms)
     if state == "live":
         return record
@@ -80,9 +86,15 @@ def authenticate(
     return REVOKED
 
 
-def _bearer(authorization: bytes) -> bytes:
+def is_dpop(headers: dict[bytes, bytes]) -> bool:
+    """Whether the key came as `Authorization: DPoP` (RFC 9449 section 7.1)."""
+    scheme, _, _ = headers.get(b"authorization", b"").strip(b" \t").partition(b" ")
+    return scheme.lower() == b"dpop"
+
+
+def _of_scheme(authorization: bytes) -> bytes:
     scheme, _, text = authorization.strip(b" \t").partition(b" ")
-    return text.strip(b" \t") if scheme.lower() == b"bearer" else b""
+    return text.strip(b" \t") if scheme.lower() in SCHEMES else b""
 
 
 def _opens(shown: bytes, record: KeyRecord | None, now_ms: int) -> bool:

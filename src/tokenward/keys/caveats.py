@@ -9,7 +9,7 @@ from typing import Final
 
 from tokenward.kernel.money import parse_usd
 from tokenward.kernel.refusals import Refusal
-from tokenward.keys.records import Caveats
+from tokenward.keys.records import BINDINGS, Caveats
 
 LIST_MAX: Final = 64
 GLOB_CHARS_MAX: Final = 128
@@ -44,11 +44,8 @@ def read_caveats(
 
     `max_call` is dollars as text, e.g. "0.50". Networks are kept in their canonical form.
     """
-    if bind != "none":
-        raise ValueError(
-            f"bind {bind[:20]!r} is not possible: this version checks no proofs, and a key that "
-            "only claims to be bound would be worse than one that is not; use none"
-        )
+    if bind not in BINDINGS:
+        raise ValueError(f"bind {bind[:20]!r} is unknown; use {', '.join(BINDINGS)}")
     return Caveats(
         models=_globs(models, "model"),
         routes=_globs(routes, "route"),
@@ -57,6 +54,7 @@ def read_caveats(
         rpm=_count(rpm, "rpm"),
         tpm=_count(tpm, "tpm"),
         concurrency=_count(concurrency, "concurrency"),
+        bind=bind,
     )
 
 

@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+from tokenward.kernel.incidents import Incident
+from tokenward.keys.access_tokens import AccessToken
+from tokenward.keys.families import Family
 from tokenward.keys.records import KeyRecord
 
 
@@ -27,7 +30,7 @@ class KeyStore(Protocol):
         ...
 
     async def replace(self, old: KeyRecord, new: KeyRecord, kind: str, why: str) -> bool:
-        """Compare-and-set on state, digest and old secrets; writes the audit entry `kind`.
+        """Compare-and-set on all that decides who may use the key; writes the audit entry `kind`.
 
         False when the stored record is no longer `old` (somebody else was faster).
         """
@@ -39,4 +42,37 @@ class KeyStore(Protocol):
 
     def used(self, key_id: str, at_ms: int) -> None:
         """Note the last use; written lazily, losing a few seconds of it in a crash is fine."""
+        ...
+
+
+class GrantStore(Protocol):
+    """Keeps families of refresh tokens, and which access tokens are revoked. All methods raise
+    `StoreError` when they cannot know or not keep; a change is durable, and seen by every later
+    question in this process, when the call returns.
+    """
+
+    def is_revoked(self, names: tuple[str, ...]) -> bool:
+        """Whether one of an access token's names is revoked. Never stale, without waiting."""
+        ...
+
+    async def find(self, family_id: str) -> Family | None:
+        """The family as it is."""
+        ...
+
+    async def add(self, family: Family) -> None:
+        """Keep a new family."""
+        ...
+
+    async def rotate(self, old: Family, new: Family) -> bool:
+        """Compare-and-set: the next number is good from now on. Of many at once one gets True;
+        for the others the stored family is no longer `old`."""
+        ...
+
+    async def end(self, old: Family, new: Family, incident: Incident | None) -> bool:
+        """Compare-and-set: the family and its access tokens are dead for ever, told in the audit
+        trail, as an event and, where there is one, as an incident."""
+        ...
+
+    async def revoke(self, token: AccessToken, at_ms: int) -> None:
+        """One access token is dead until its end."""
         ...

@@ -7,29 +7,36 @@ got, so a caller sees `new is old` and need not write. Every step that makes no 
 `Refusal`; the store writes the new record only if the old one is still there.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
 
 from tokenward.kernel.ids import Dice
 from tokenward.kernel.names import check_name
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
+from tokenward.keys import enrolment
 from tokenward.keys.caveats import DURATION_MS_MAX
 from tokenward.keys.format import digest, draw_key, draw_secret, mask
 from tokenward.keys.records import OLD_SECRETS_MAX, Caveats, KeyRecord, OldSecret
 
 WHY_CHARS_MAX: Final = 200
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDraft:
-    """A key somebody asked for; ValueError if it cannot exist. `lifetime_ms` None: no end."""
+    """A key somebody asked for; ValueError if it cannot exist. `lifetime_ms` None: no end;
+    `holder` "": a bound key's holder enrols later, with a code."""
 
     project: str
     account: str = "default"
     name: str = ""
     caveats: Caveats = Caveats()
     lifetime_ms: int | None = None
+    holder: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.project, "a project")
@@ -38,10 +45,27 @@ class KeyDraft:
             check_name(self.name, "a key's name")
         if self.lifetime_ms is not None and not 0 < self.lifetime_ms <= DURATION_MS_MAX:
             raise ValueError("a key must live longer than nothing and less than a hundred years")
+        if self.holder and self.caveats.bind == "none":
+            raise ValueError("a thumbprint needs a binding: bind dpop, dpop+body or mtls")
+        if self.holder and _THUMBPRINT.fullmatch(self.holder) is None:
+            raise ValueError(
+                "a thumbprint is the base64url of a SHA-256: 43 characters, as RFC 7638 (dpop) and "
+                "RFC 8705 (mtls) make them"
+            )
 
 
-def create(draft: KeyDraft, dice: Dice, pepper: Secret, now_ms: int) -> tuple[KeyRecord, Secret]:
-    """The record to keep and the key to show once."""
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The record to keep, the key to show once, and the code that enrols its holder (None where
+    the key is bound to nobody, or to somebody already)."""
+
+    record: KeyRecord
+    key: Secret
+    code: Secret | None = None
+
+
+def create(draft: KeyDraft, dice: Dice, pepper: Secret, now_ms: int) -> Created:
+    """A new key."""
     key_id, key = draw_key(dice)
     record = KeyRecord(
         id=key_id,
@@ -52,8 +76,36 @@ def create(draft: KeyDraft, dice: Dice, pepper: Secret, now_ms: int) -> tuple[Ke
         caveats=draft.caveats,
         created_ms=now_ms,
         expires_ms=None if draft.lifetime_ms is None else now_ms + draft.lifetime_ms,
+        holder=draft.holder,
     )
-    return record, key
+    if draft.caveats.bind == "none" or draft.holder:
+        return Created(record, key)
+    return Created(*_offered(record, key, dice, pepper, now_ms))
+
+
+def enrol_anew(
+    record: KeyRecord, bind: str, dice: Dice, pepper: Secret, now_ms: int
+) -> Created | Refusal:
+    """A new secret and a new code under the same id: whoever held the key before is out at once.
+    `bind` "" keeps the binding, "dpop" for a key that had none."""
+    state = record.shown_state(now_ms)
+    if state == "revoked":
+        return _revoked(record)
+    if record.has_ended(now_ms):
+        return _ended(record)
+    had = record.caveats.bind
+    wanted = bind or ("dpop" if had == "none" else had)
+    caveats = msgspec.structs.replace(record.caveats, bind=wanted)
+    key = draw_secret(record.id, dice)
+    new = replace(record, digest=digest(key.reveal(), pepper), old_secrets=(), caveats=caveats)
+    return Created(*_offered(new, key, dice, pepper, now_ms))
+
+
+def _offered(
+    record: KeyRecord, key: Secret, dice: Dice, pepper: Secret, now_ms: int
+) -> tuple[KeyRecord, Secret, Secret]:
+    offered, code = enrolment.offer(record, key, dice, pepper, now_ms)
+    return offered, key, code
 
 
 def freeze(record: KeyRecord, why: str) -> KeyRecord | Refusal:
@@ -87,6 +139,7 @@ def rotate(
 ) -> tuple[KeyRecord, Secret] | Refusal:
     """A new secret under the same id; the one before works until `now_ms + grace_ms`.
 
+    A bound key stays bound to its holder; a code that was not used yet is void.
     Without grace every older secret dies at once: that is how a leaked secret is replaced. A
     frozen key stays frozen and may only be rotated without grace, because unfreezing it would
     otherwise bring back the secret it may have been frozen for. Revoked and expired keys are
@@ -107,7 +160,8 @@ def rotate(
         living = [secret for secret in record.old_secrets if now_ms < secret.until_ms]
         living.append(OldSecret(record.digest, now_ms + grace_ms))
         old = tuple(living[-OLD_SECRETS_MAX:])
-    return replace(record, digest=digest(key.reveal(), pepper), old_secrets=old), key
+    fresh = digest(key.reveal(), pepper)
+    return replace(record, digest=fresh, old_secrets=old, enrolment=None), key
 
 
 def _line(why: str) -> str:

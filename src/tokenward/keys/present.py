@@ -6,24 +6,29 @@ import msgspec
 
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.moments import rfc3339
-from tokenward.kernel.secret import Secret
+from tokenward.keys.life import Created
 from tokenward.keys.records import KeyRecord
 
 
-def show_created(record: KeyRecord, key: Secret, caps: Sequence[JsonObject]) -> JsonObject:
-    """`key create` and `key rotate`: the one place where a key's text is shown.
+def show_created(created: Created, caps: Sequence[JsonObject]) -> JsonObject:
+    """`key create`, `key rotate`, `key enrol`: the one place where a key's text is shown.
 
     `caps` are the rows of `cap list` that stand on this key.
     """
+    record, code, enrolment = created.record, created.code, created.record.enrolment
     return {
         "id": record.id,
-        "key": key.reveal(),
+        "key": created.key.reveal(),
         "account": record.account,
         "project": record.project,
         "name": record.name,
         "caps": [*caps],
         "created_at": rfc3339(record.created_ms),
         "expires_at": rfc3339(record.expires_ms),
+        "bind": record.caveats.bind,
+        "holder": record.holder,
+        "enrolment_code": None if code is None else code.reveal(),
+        "enrolment_until": rfc3339(None if enrolment is None else enrolment.until_ms),
     }
 
 
@@ -38,6 +43,7 @@ def show_key(record: KeyRecord, now_ms: int) -> JsonObject:
         "project": record.project,
         "name": record.name,
         "bind": record.caveats.bind,
+        "holder": record.holder,
         "caveats": msgspec.json.decode(msgspec.json.encode(record.caveats)),
         "created_at": rfc3339(record.created_ms),
         "expires_at": rfc3339(record.expires_ms),

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 KEY_STATES = ("live", "frozen", "revoked", "expired")
+BINDINGS: Final = ("none", "dpop", "dpop+body", "mtls")
 OLD_SECRETS_MAX: Final = 3
 """How many replaced secrets of a key can be in their grace at once; the oldest is dropped."""
 
@@ -17,7 +18,8 @@ class Caveats(
 
     `models` and `routes` are shell-style globs (`fnmatch.fnmatchcase`; a route glob matches the
     path, e.g. `/v1/chat/*`), `cidrs` networks as text, `max_call_nusd` the most one call may
-    hold, `rpm`/`tpm` requests and tokens a minute, `concurrency` running calls at once.
+    hold, `rpm`/`tpm` requests and tokens a minute, `concurrency` running calls at once. `bind` is
+    one of `BINDINGS`: what a caller must show besides the key.
     """
 
     models: tuple[str, ...] = ()
@@ -38,12 +40,25 @@ class OldSecret:
     until_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A one-time code that binds the key to its holder, good until `until_ms` (Unix ms).
+
+    `digest` is HMAC-SHA-256(pepper, code); `sealed` the key's text, encrypted under the code.
+    """
+
+    digest: bytes
+    until_ms: int
+    sealed: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
     """A key as stored. `digest` is HMAC-SHA-256(pepper, whole key text); never the text itself.
 
     `state` is `live`, `frozen` or `revoked`; a key past `expires_ms` is shown as `expired`.
-    Rotation keeps the id, so caps, usage and history stay with the key.
+    Rotation keeps the id, so caps, usage and history stay with the key. `holder` is the thumbprint
+    of the public key (RFC 7638) or certificate (RFC 8705) it is bound to, "" while there is none.
     """
 
     id: str
@@ -59,6 +74,8 @@ class KeyRecord:
     frozen_why: str = ""
     revoked_why: str = ""
     old_secrets: tuple[OldSecret, ...] = field(default=(), repr=False)
+    holder: str = ""
+    enrolment: Enrolment | None = field(default=None, repr=False)
 
     def has_ended(self, now_ms: int) -> bool:
         """The key's time is over, whatever its state."""

@@ -30,6 +30,11 @@ class TrustedProxies:
     networks: tuple[Network, ...] = ()
     header: bytes = b"x-forwarded-for"
 
+    def includes(self, peer: str) -> bool:
+        """Whether a connection from this address is one of theirs."""
+        address = _address(peer)
+        return address is not None and _is_in(address, self.networks)
+
 
 def trusted_proxies(cidrs: Sequence[str], header: str) -> TrustedProxies:
     """The setting, compiled once; ValueError names a network that is none."""

@@ -17,6 +17,7 @@ from tokenward.pipeline.forward import forward
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Reply
 from tokenward.pipeline.notes import Notes
+from tokenward.pipeline.proving import prove
 from tokenward.pipeline.refusing import BUG, STORE_DOWN, refuse
 from tokenward.pipeline.stages import Arrived, Held, Settled
 
@@ -40,7 +41,7 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
     if isinstance(known, Refusal):
         return known
 
-    bound = steps.prove(known)  # 2
+    bound = await prove(guard, known, reply, notes)  # 2
     if isinstance(bound, Refusal):
         return bound
 
@@ -62,7 +63,7 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
 async def _spend(guard: Guard, held: Held, reply: Reply, notes: Notes) -> Refusal | None:
     """Steps 5-10. From here on a hold is open, and every way out ends it."""
     scored = steps.score(held)  # 5
-    with guard.running.enter(held.read.bound.known.key.id) as running:
+    with guard.running.enter(*held.read.bound.known.names) as running:
         cleared = steps.decide(guard, scored)  # 6
         if not isinstance(cleared, Refusal):
             answered = await forward(guard, cleared, reply, running, notes)  # 7

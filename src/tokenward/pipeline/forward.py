@@ -53,6 +53,16 @@ KEPT_FROM_PROVIDER: Final = HOP_BY_HOP | frozenset(
         b"x-api-key",
         b"x-goog-api-key",
         b"api-key",
+        b"dpop",
+        b"signature",
+        b"signature-input",
+        b"content-digest",  # of the body that came; what goes out may have a limit set in it
+        b"client-cert",  # what proxies say of certificates; x-forwarded-… is kept by its prefix
+        b"client-cert-chain",
+        b"ssl-client-cert",
+        b"x-ssl-client-cert",
+        b"x-amzn-mtls-clientcert",
+        b"x-amzn-mtls-clientcert-leaf",
         b"cookie",
         b"host",
         b"content-length",

@@ -5,10 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from tokenward.binding.dpop import DpopVerifier
+from tokenward.binding.interfaces import ReplayStore
+from tokenward.binding.nonces import Nonces
 from tokenward.kernel.clock import Clock
-from tokenward.kernel.events import Record
+from tokenward.kernel.events import Event, Record
 from tokenward.kernel.secret import Secret
-from tokenward.keys.interfaces import KeyStore
+from tokenward.keys.access_tokens import AccessTokens
+from tokenward.keys.interfaces import GrantStore, KeyStore
 from tokenward.ledger.interfaces import Ledger
 from tokenward.limits.concurrency import Concurrency
 from tokenward.limits.rates import Rates
@@ -23,6 +27,15 @@ class RecordSink(Protocol):
     """Takes the record of every request; never blocks, never raises, counts what it drops."""
 
     def __call__(self, record: Record) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prover:
+    """What step 2 works with."""
+
+    dpop: DpopVerifier
+    nonces: Nonces
+    replays: ReplayStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +58,9 @@ class Guard:
     clock: Clock
     pepper: Secret = field(repr=False)
     keys: KeyStore
+    tokens: AccessTokens
+    grants: GrantStore
+    prover: Prover
     ledger: Ledger
     prices: PriceBook
     rates: Rates
@@ -56,6 +72,8 @@ class Guard:
     fingerprint: Callable[[bytes], str]
     count_tokens: Callable[[str, tuple[str, ...]], int | None]
     record: RecordSink
+    tell: Callable[[Event], None]
+    """Keeps an event for people and pagers; never blocks, never raises, and may drop repeats."""
     default_models: Mapping[str, str] = field(default_factory=dict)
     """By dialect, the model of calls that may leave it out and do."""
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WAITING_MAX))

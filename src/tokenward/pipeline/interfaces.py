@@ -67,6 +67,10 @@ class Reply(Protocol):
         takes the place of the one before."""
         ...
 
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Have the head carry this too, whatever it will be."""
+        ...
+
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head."""
         ...

@@ -8,7 +8,7 @@ from tokenward.kernel.refusals import Refusal
 from tokenward.keys.format import PREFIX
 from tokenward.keys.records import KeyRecord
 from tokenward.pipeline.relay import Passage
-from tokenward.pipeline.stages import Arrived, Held, Metered, Read, Settled
+from tokenward.pipeline.stages import Arrived, Bound, Held, Metered, Read, Settled
 
 
 class Notes:
@@ -47,7 +47,15 @@ class Notes:
         self._record.key = key.id
         self._record.account = key.account
         self._record.project = key.project
-        self._record.proof_kind = key.caveats.bind
+
+    def suspect(self, evidence: str) -> None:
+        """A sign of theft: its class and what it was."""
+        self._record.evidence += (evidence,)
+
+    def bind(self, bound: Bound) -> None:
+        """Step 2."""
+        self._record.proof_kind = bound.proof_kind
+        self._record.proof_thumbprint = bound.thumbprint
 
     def read(self, read: Read) -> None:
         """Step 3."""

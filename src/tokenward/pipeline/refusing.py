@@ -39,7 +39,8 @@ def refusal_headers(refusal: Refusal, request_id: str) -> Headers:
     if refusal.retry_after_s is not None:
         headers.append((b"retry-after", str(refusal.retry_after_s).encode("ascii")))
     if refusal.status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="tokenward"'))
+        challenge = refusal.challenge or 'Bearer realm="tokenward"'
+        headers.append((b"www-authenticate", challenge.encode("ascii")))
     return tuple(headers)
 
 

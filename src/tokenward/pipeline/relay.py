@@ -38,6 +38,7 @@ KEPT_INSIDE: Final = frozenset(
         b"alt-svc",  # would invite the caller to go round the guard
         b"location",  # so would this, and SDKs follow it with the key in `x-api-key`
         b"strict-transport-security",
+        b"dpop-nonce",  # callers hear of the guard's nonces, no one else's
         b"x-request-id",  # ours; the provider's is passed as x-provider-request-id
     )
 )

@@ -31,11 +31,11 @@ class RunningCall:
     `reason` says why, so that a cut is told apart from the task's own cancellation.
     """
 
-    __slots__ = ("_calls", "_key_id", "_task", "_timer", "reason")
+    __slots__ = ("_calls", "_names", "_task", "_timer", "reason")
 
-    def __init__(self, calls: "RunningCalls", key_id: str) -> None:
+    def __init__(self, calls: "RunningCalls", names: tuple[str, ...]) -> None:
         self._calls = calls
-        self._key_id = key_id
+        self._names = names
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.reason: Refusal | None = None
@@ -43,7 +43,7 @@ class RunningCall:
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         assert self._task is not None, "calls run in tasks"
-        self._calls.add(self._key_id, self)
+        self._calls.add(self._names, self)
         return self
 
     def __exit__(
@@ -55,7 +55,7 @@ class RunningCall:
         self._task = None
         if self._timer is not None:
             self._timer.cancel()
-        self._calls.drop(self._key_id, self)
+        self._calls.drop(self._names, self)
 
     def cut(self, reason: Refusal) -> None:
         """End the call as soon as the loop runs it; the first reason stays."""
@@ -84,33 +84,40 @@ class RunningCall:
 
 
 class RunningCalls:
-    """All calls under way, by key. Bounded by the server's limit on connections."""
+    """All calls under way, by what they can be cut by: their key, their access token, its family.
+    Bounded by the server's limit on connections."""
 
     def __init__(self) -> None:
-        self._by_key: defaultdict[str, set[RunningCall]] = defaultdict(set)
+        self._by_name: defaultdict[str, set[RunningCall]] = defaultdict(set)
+        self._count = 0
 
-    def enter(self, key_id: str) -> RunningCall:
-        """A call of this key, to be used with `with`."""
-        return RunningCall(self, key_id)
+    def enter(self, key_id: str, *names: str) -> RunningCall:
+        """A call of this key, to be used with `with`; `names` as `AccessToken.names`."""
+        return RunningCall(self, (key_id, *names))
 
-    def add(self, key_id: str, call: RunningCall) -> None:
+    def add(self, names: tuple[str, ...], call: RunningCall) -> None:
         """Only for `RunningCall`."""
-        self._by_key[key_id].add(call)
+        self._count += 1
+        for name in names:
+            self._by_name[name].add(call)
 
-    def drop(self, key_id: str, call: RunningCall) -> None:
+    def drop(self, names: tuple[str, ...], call: RunningCall) -> None:
         """Only for `RunningCall`."""
-        calls = self._by_key[key_id]
-        calls.discard(call)
-        if not calls:
-            del self._by_key[key_id]
+        self._count -= 1
+        for name in names:
+            calls = self._by_name[name]
+            calls.discard(call)
+            if not calls:
+                del self._by_name[name]
 
     def cut_key(self, key_id: str, reason: Refusal) -> int:
-        """Cut every running call of the key; how many there were."""
-        calls = tuple(self._by_key.get(key_id, ()))
+        """Cut every running call of the key, or of whatever else has this name; how many there
+        were."""
+        calls = tuple(self._by_name.get(key_id, ()))
         for call in calls:
             call.cut(reason)
         return len(calls)
 
     def count(self) -> int:
         """Calls under way now."""
-        return sum(map(len, self._by_key.values()))
+        return self._count

@@ -8,8 +8,10 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tokenward.binding.certificates import Certificate
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
+from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.records import KeyRecord
 from tokenward.ledger.records import Charge, Hold, Settlement
 from tokenward.limits.concurrency import Slot
@@ -32,22 +34,41 @@ class Arrived(Struct, frozen=True, kw_only=True):
     headers: dict[bytes, bytes]
     header_list: tuple[tuple[bytes, bytes], ...]
     client_ip: str
+    certificate: Certificate | None = None
+    """The caller's TLS certificate (RFC 8705), None without one."""
     read_body: Callable[[], Awaitable[bytes | Refusal]]
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """Step 1: the key is real, live and in its time."""
+    """Step 1: the key is real, live and in its time.
+
+    `presented` is the credential's text; `is_dpop` says that it came as `Authorization: DPoP`.
+    `bind` and `holder` are what step 2 must see shown: the key's own or its access token's.
+    """
 
     arrived: Arrived
     key: KeyRecord
     presented: str
+    is_dpop: bool
+    bind: str
+    holder: str
+    token: AccessToken | None = None
+    """What was presented, where it is not the key itself."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By which the call can be cut while it runs: its key, first, and its token."""
+        return (self.key.id, *(self.token.names if self.token is not None else ()))
 
 
 class Bound(Struct, frozen=True, kw_only=True):
-    """Step 2: whoever calls has shown what the key's binding demands (`none` demands nothing)."""
+    """Step 2: whoever calls has shown what the key's binding demands (`none` demands nothing).
+    `thumbprint` is the holder's; `body` is there if the proof covers it."""
 
     known: Known
     proof_kind: str
+    thumbprint: str = ""
+    body: bytes | None = None
 
 
 class Read(Struct, frozen=True, kw_only=True):

@@ -5,9 +5,12 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from tokenward.kernel.refusals import Refusal
+from tokenward.keys import access_tokens
 from tokenward.keys import authenticate as keys
+from tokenward.keys.access_tokens import AccessToken, binding_of, is_token
 from tokenward.keys.caveats import allows_any_model, allows_model, allows_route
 from tokenward.keys.format import read_key_id
+from tokenward.keys.records import KeyRecord
 from tokenward.ledger.records import Charge, Settlement
 from tokenward.limits.networks import allows_network
 from tokenward.pipeline import holding
@@ -36,11 +39,6 @@ IN_QUERY: Final = Refusal(
     401,
     "The key came in the address, where logs and histories keep it. Send it in a header "
     "(Authorization: Bearer …, x-api-key or x-goog-api-key), and rotate it.",
-)
-BINDING_UNKNOWN: Final = Refusal(
-    "proof:missing",
-    401,
-    "This key demands a proof that this guard cannot check, so it lets nothing pass.",
 )
 NOT_SHARED: Final = Refusal(
     "route:closed",
@@ -75,6 +73,8 @@ async def authenticate(guard: Guard, arrived: Arrived, notes: Notes) -> Known | 
     presented = keys.presented_key(headers)
     if isinstance(presented, Refusal):
         return presented
+    if presented is not None and is_token(presented):
+        return await _know_token(guard, arrived, presented, notes)
     key_id = read_key_id(presented) if presented is not None else None
     record = await guard.keys.find(key_id) if key_id is not None else None
     key = keys.authenticate(presented, record, guard.pepper, guard.clock.now_ms())
@@ -84,7 +84,45 @@ async def authenticate(guard: Guard, arrived: Arrived, notes: Notes) -> Known | 
         return key
     assert presented is not None, "nobody is known without a key"
     notes.know(key)
-    return Known(arrived=arrived, key=key, presented=presented)
+    return Known(
+        arrived=arrived,
+        key=key,
+        presented=presented,
+        is_dpop=keys.is_dpop(headers),
+        bind=key.caveats.bind,
+        holder=key.holder,
+    )
+
+
+async def _know_token(
+    guard: Guard, arrived: Arrived, presented: str, notes: Notes
+) -> Known | Refusal:
+    """An access token stands for its key, and asks for its own holder's proof."""
+    token = guard.tokens.read(presented)
+    if token is None:
+        return access_tokens.INVALID
+    record = await guard.keys.find(token.key_id)
+    if record is not None:
+        notes.know(record)
+    key = _still_good(guard, token, record)
+    if isinstance(key, Refusal):
+        return key
+    return Known(
+        arrived=arrived,
+        key=key,
+        presented=presented,
+        is_dpop=keys.is_dpop(arrived.headers),
+        bind=binding_of(token, key),
+        holder=token.thumbprint,
+        token=token,
+    )
+
+
+def _still_good(guard: Guard, token: AccessToken, record: KeyRecord | None) -> KeyRecord | Refusal:
+    """Neither the token nor its family is revoked, and its key can be used (R2)."""
+    if guard.grants.is_revoked(token.names):
+        return access_tokens.REVOKED
+    return access_tokens.authenticate_token(token, record, guard.clock.now_ms())
 
 
 def _credentials(query: bytes) -> list[bytes]:
@@ -93,20 +131,13 @@ def _credentials(query: bytes) -> list[bytes]:
     return [value for name, _, value in parts if name.lower() in CREDENTIALS_IN_QUERY]
 
 
-def prove(known: Known) -> Bound | Refusal:
-    """Step 2: has the caller shown what the key is bound to?"""
-    if known.key.caveats.bind != "none":
-        return BINDING_UNKNOWN
-    return Bound(known=known, proof_kind="none")
-
-
 async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     """Step 3: what is asked, may this key ask it, who serves it, and at which price?"""
     arrived, key = bound.known.arrived, bound.known.key
     not_allowed = allows_route(key.caveats, arrived.path)
     if not_allowed is not None:
         return not_allowed
-    body = await arrived.read_body()
+    body = await arrived.read_body() if bound.body is None else bound.body
     if isinstance(body, Refusal):
         return body
     request = Request(
@@ -120,10 +151,7 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     ask = arrived.dialect.inspect(request)
     if isinstance(ask, Refusal):
         return ask
-    if ask.model:
-        not_allowed = allows_model(key.caveats, ask.model)
-    elif ask.stored:
-        not_allowed = allows_any_model(key.caveats)
+    not_allowed = _may_ask(bound.known, ask)
     if not_allowed is not None:
         return not_allowed
     provider = choose_provider(guard.providers, ask)
@@ -133,6 +161,20 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     if arrived.route.meter is not Meter.FREE:
         price = guard.prices.find(provider.prices_from, ask.model, guard.clock.now_ms())
     return Read(bound=bound, request=request, ask=ask, provider=provider, price=price)
+
+
+def _may_ask(known: Known, ask: Ask) -> Refusal | None:
+    """None if the key may ask for this model, and its access token's scope takes nothing away."""
+    scope = None if known.token is None else known.token.scope.caveats
+    for caveats in (known.key.caveats, scope):
+        refusal = None
+        if caveats is not None and ask.model:
+            refusal = allows_model(caveats, ask.model)
+        elif caveats is not None and ask.stored:
+            refusal = allows_any_model(caveats)
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def choose_provider(providers: tuple[Provider, ...], ask: Ask) -> Provider | Refusal:
@@ -194,10 +236,13 @@ def decide(guard: Guard, scored: Scored) -> Cleared | Refusal:
     record = guard.keys.cached(known.key.id)
     if record is None:
         return STALE_VIEW
-    if record is not known.key:
+    refusal: KeyRecord | Refusal = record
+    if known.token is not None:
+        refusal = _still_good(guard, known.token, record)
+    elif record is not known.key:
         refusal = keys.authenticate(known.presented, record, guard.pepper, guard.clock.now_ms())
-        if isinstance(refusal, Refusal):
-            return refusal
+    if isinstance(refusal, Refusal):
+        return refusal
     return Cleared(scored=scored, verdict="allow")
 
 

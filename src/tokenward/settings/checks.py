@@ -6,14 +6,20 @@ from fnmatch import fnmatchcase
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from tokenward.binding.addresses import normal
 from tokenward.kernel.names import check_name
+from tokenward.ledger.cap_text import parse_cap
 from tokenward.limits.networks import trusted_proxies
 from tokenward.settings.references import check_reference
-from tokenward.settings.shape import Alerts, Ledger, PriceOverride, Provider, Server, Written
+from tokenward.settings.shape import Alerts, Keys, Ledger, PriceOverride, Provider, Server, Written
 from tokenward.settings.urls import check_base_url, check_webhook
+from tokenward.settings.workloads import check_workloads
 
 USD_MAX: Final = Decimal(1_000_000)
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_NO_CERTIFICATE_IN: Final = frozenset(
+    ("authorization", "client-cert-chain", "cookie", "dpop", "host", "x-api-key", "x-goog-api-key")
+)
 _GLOB: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
 
@@ -31,6 +37,8 @@ def check(settings: Written) -> None:
     for model, price in settings.prices.items():
         _check_price(price, f'prices."{model}"')
     _check_alerts(settings.alerts)
+    _check_keys(settings.keys)
+    check_workloads(settings)
     if settings.admin.token is not None:
         check_reference(settings.admin.token, "admin.token")
 
@@ -48,6 +56,8 @@ def _check_server(server: Server) -> None:
             "server.client_address_header: must be the name of a header that holds addresses, "
             "like x-forwarded-for; Forwarded (RFC 7239) is not understood"
         )
+    _check_certificates(server)
+    _check_public_urls(server.public_urls)
     try:
         ZoneInfo(server.zone)
     except (ValueError, OSError, KeyError):
@@ -57,6 +67,36 @@ def _check_server(server: Server) -> None:
         ) from None
     if "\x00" in server.data_dir:
         raise ValueError("server.data_dir: is not a path")
+
+
+def _check_certificates(server: Server) -> None:
+    """Whether the files are there and fit is seen when the guard starts."""
+    if bool(server.tls_certificate) != bool(server.tls_key):
+        raise ValueError(
+            "server.tls_certificate, server.tls_key: give both, or neither for plain HTTP"
+        )
+    if server.tls_client_ca and not server.tls_certificate:
+        raise ValueError(
+            "server.tls_client_ca: without server.tls_certificate no client shows a certificate; "
+            "behind a proxy with TLS, name its header: server.client_certificate_header"
+        )
+    header = server.client_certificate_header
+    if not header:
+        return
+    if _HEADER.fullmatch(header) is None or header.lower() in _NO_CERTIFICATE_IN:
+        raise ValueError(
+            "server.client_certificate_header: must be the name of a header that holds a client "
+            "certificate and nothing else, like client-cert"
+        )
+    if header.lower() == server.client_address_header.lower():
+        raise ValueError(
+            "server.client_certificate_header: the same as server.client_address_header"
+        )
+    if not server.trusted_proxies:
+        raise ValueError(
+            "server.client_certificate_header: name the proxy that writes it in "
+            "server.trusted_proxies; nobody else is believed"
+        )
 
 
 def _check_ledger(ledger: Ledger, server: Server) -> None:
@@ -112,6 +152,28 @@ def _check_price(price: PriceOverride, at: str) -> None:
     for name, amount in price.amounts().items():
         if not amount.is_finite() or not 0 <= amount <= USD_MAX:
             raise ValueError(f"{at}.{name}: must be dollars between 0 and {USD_MAX:,}")
+
+
+def _check_public_urls(urls: tuple[str, ...]) -> None:
+    """Callers sign for these, and tokens name the first as their issuer."""
+    for url in urls:
+        try:
+            normal(url)
+        except ValueError:
+            raise ValueError(
+                f"server.public_urls: {url[:80]!r} is not an address like https://guard.example.com"
+            ) from None
+        if "?" in url or "#" in url:
+            raise ValueError("server.public_urls: an address without ? and #")
+
+
+def _check_keys(keys: Keys) -> None:
+    if not keys.bearer_cap:
+        return
+    try:
+        parse_cap(keys.bearer_cap)
+    except ValueError as error:
+        raise ValueError(f"keys.bearer_cap: {error}") from None
 
 
 def _check_alerts(alerts: Alerts) -> None:

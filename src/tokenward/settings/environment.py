@@ -35,7 +35,7 @@ def _why_not(variable: str, section: str, name: str, known: list[str]) -> str:
         return f"Environment variable {variable}: {LATER[section]}"
     nearest = nearest_of(variable.upper(), known)
     is_known = f"{section}.{name}" in dotted_names(SHAPE) and variable.upper() != nearest
-    if is_known or section in ("provider", "prices"):
+    if is_known or section in ("provider", "prices", "workload"):
         return f"Environment variable {variable}: only single values; set this one in the file"
     return f"Environment variable {variable}: unknown setting; the nearest known one is {nearest}"
 

@@ -9,6 +9,8 @@ from tokenward.settings.references import resolve_secret
 from tokenward.settings.shape import Settings
 
 PEPPER: Final = "pepper"
+MASTER_KEY: Final = "master.key"
+PREVIOUS_MASTER_KEY: Final = "master.key.previous"
 
 
 def read_pepper(settings: Settings) -> Secret:
@@ -33,6 +35,22 @@ def read_pepper(settings: Settings) -> Secret:
     secret = resolve_secret(f"file:{PEPPER}", folder, {}, "the pepper of this guard")
     assert secret is not None, "a file reference resolves to a secret or an error"
     return secret
+
+
+def read_master_keys(settings: Settings) -> tuple[Secret, ...]:
+    """What the guard signs with, derived from the first; the second, if it is there, is the one
+    before a change: what it signed is still good. Raises SettingsError if there is none."""
+    folder = settings.data_dir
+    if not (folder / MASTER_KEY).exists():
+        raise SettingsError(
+            f"There is no {MASTER_KEY} in {folder}, and access tokens are signed with it. Make it: "
+            "tokenward init; or bring it back from your backup"
+        )
+    names = [MASTER_KEY]
+    if (folder / PREVIOUS_MASTER_KEY).exists():
+        names.append(PREVIOUS_MASTER_KEY)
+    found = [resolve_secret(f"file:{name}", folder, {}, f"the {name}") for name in names]
+    return tuple(secret for secret in found if secret is not None)
 
 
 def read_admin_token(settings: Settings, environ: Mapping[str, str]) -> Secret:

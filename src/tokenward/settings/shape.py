@@ -2,11 +2,14 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from tokenward.keys.families import Lifetimes
+
+DAY_MS: Final = 86_400_000
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Text = Annotated[str, Meta(min_length=1, max_length=1_024)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=256)]
@@ -32,6 +35,11 @@ class Server(_Table, frozen=True, kw_only=True):
     keys_in_query: bool = False
     trusted_proxies: Texts = ()
     client_address_header: Text = "x-forwarded-for"
+    client_certificate_header: str = ""
+    public_urls: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
+    tls_certificate: Annotated[str, Meta(max_length=1_024)] = ""
+    tls_key: Annotated[str, Meta(max_length=1_024)] = ""
+    tls_client_ca: Texts = ()
     zone: Text = "UTC"
 
 
@@ -79,6 +87,58 @@ class PriceOverride(_Table, frozen=True, kw_only=True):
         return {name: value for name, value in values if isinstance(value, Decimal)}
 
 
+class Binding(_Table, frozen=True, kw_only=True):
+    """`[binding]`: what a proof must show."""
+
+    require_nonce: bool = True
+
+
+class Keys(_Table, frozen=True, kw_only=True):
+    """`[keys]`: what a key gets that says nothing about it."""
+
+    bearer_cap: Annotated[str, Meta(max_length=64)] = "10.00/day"
+
+
+class Oauth(_Table, frozen=True, kw_only=True):
+    """`[oauth]`: how long tokens are good. An access token at most an hour."""
+
+    access_token_s: Annotated[int, Meta(ge=10, le=3_600)] = 300
+    refresh_days: Annotated[int, Meta(ge=1, le=366)] = 30
+    refresh_end_days: Annotated[int, Meta(ge=1, le=3_660)] = 180
+    refresh_grace_s: Annotated[int, Meta(ge=0, le=30)] = 0
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """The same in milliseconds."""
+        return Lifetimes(
+            access_ms=self.access_token_s * 1_000,
+            idle_ms=self.refresh_days * DAY_MS,
+            family_ms=self.refresh_end_days * DAY_MS,
+            grace_ms=self.refresh_grace_s * 1_000,
+        )
+
+
+class Workload(_Table, frozen=True, kw_only=True):
+    """`[[workload]]`: whose token of another issuer stands for which key."""
+
+    name: Text
+    kind: Literal["github", "spiffe", "oidc"]
+    key: Text
+    issuer: str = ""
+    audience: str = ""
+    repository_id: str = ""
+    repository_owner_id: str = ""
+    ref: str = ""
+    environment: str = ""
+    job_workflow_ref: str = ""
+    pull_requests: bool = False
+    subject: str = ""
+    jwks_uri: str = ""
+    algorithms: Texts = ()
+    ca_file: Text | None = None
+    allow_plain_http: bool = False
+
+
 class Policy(_Table, frozen=True, kw_only=True):
     """`[policy]`: whether evidence of theft acts. Keys, limits and caps always do."""
 
@@ -120,6 +180,12 @@ class Written(_Table, frozen=True, kw_only=True):
         name="provider", default=()
     )
     prices: dict[str, PriceOverride] = {}
+    binding: Binding = Binding()
+    keys: Keys = Keys()
+    oauth: Oauth = Oauth()
+    workloads: Annotated[tuple[Workload, ...], Meta(max_length=256)] = msgspec.field(
+        name="workload", default=()
+    )
     policy: Policy = Policy()
     alerts: Alerts = Alerts()
     admin: Admin = Admin()

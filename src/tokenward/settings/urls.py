@@ -54,6 +54,21 @@ def check_webhook(text: str) -> None:
     _check_host(_split(text), allow_plain_http=False)
 
 
+def check_issuer_url(text: str, allow_plain_http: bool) -> None:
+    """ValueError unless an issuer's public keys may be fetched there. Whoever changes them on the
+    way can sign anything, so a private network is no reason to go without TLS."""
+    url = _split(text)
+    if url.query or url.fragment or "?" in text or "#" in text:
+        raise ValueError("must be an address without ? and #")
+    host, address = _check_place(url)
+    is_here = address.is_loopback if address is not None else _is_near(host, None)
+    if url.scheme == "http" and not is_here and not allow_plain_http:
+        raise ValueError(
+            f"would fetch public keys from {host} unprotected, so that others could change them; "
+            "use https://, or set allow_plain_http = true on this workload if nobody is on the way"
+        )
+
+
 def _split(text: str) -> SplitResult:
     """Never repeats the text: a mistaken one can hold a password."""
     if _PLAIN.fullmatch(text) is None or "\\" in text:
@@ -73,6 +88,16 @@ def _split(text: str) -> SplitResult:
 
 
 def _check_host(url: SplitResult, *, allow_plain_http: bool) -> None:
+    host, address = _check_place(url)
+    if url.scheme == "http" and not allow_plain_http and not _is_near(host, address):
+        raise ValueError(
+            f"would send credentials and prompts to {host} unencrypted; use https://, or set "
+            "allow_plain_http = true on this provider if the way there is private"
+        )
+
+
+def _check_place(url: SplitResult) -> tuple[str, Address | None]:
+    """The host, and its address if it is one; ValueError for a place that is never gone to."""
     host = (url.hostname or "").removesuffix(".")
     address = _address(host)
     if address is None and _NAME.fullmatch(host) is None:
@@ -83,11 +108,7 @@ def _check_host(url: SplitResult, *, allow_plain_http: bool) -> None:
         raise ValueError(
             f"must not go to {host}: link-local, metadata and multicast addresses are never sent to"
         )
-    if url.scheme == "http" and not allow_plain_http and not _is_near(host, address):
-        raise ValueError(
-            f"would send credentials and prompts to {host} unencrypted; use https://, or set "
-            "allow_plain_http = true on this provider if the way there is private"
-        )
+    return host, address
 
 
 def _address(host: str) -> Address | None:

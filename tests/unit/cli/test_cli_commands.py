@@ -24,12 +24,12 @@ def test_a_key_is_printed_once_with_its_caps(shell: Shell) -> None:
 
 
 def test_a_key_to_which_no_cap_applies_is_warned_of_beside_the_answer(shell: Shell) -> None:
-    warned = shell("key", "create", "--project", "demo")
+    warned = shell("key", "create", "--project", "demo", "--cap", "none")
     key = warned.out.split("This is key ")[1].split()[0]
     assert warned.err.startswith("Warning: no cap applies to this key.")
     assert f"tokenward cap set key:{key} 5.00/day" in warned.err
     assert "tokenward cap set project:demo" in warned.err
-    assert shell("key", "create", "--project", "demo", "--json").err == ""
+    assert shell("key", "create", "--project", "demo", "--cap", "none", "--json").err == ""
     assert shell("key", "create", "--project", "demo", "--cap", "5.00/day").err == ""
 
 
@@ -37,21 +37,75 @@ def test_a_key_to_which_no_cap_applies_is_warned_of_beside_the_answer(shell: She
 def test_a_key_that_shares_a_cap_is_told_whose(shell: Shell, cap: str) -> None:
     shell.json("cap", "set", "project:demo", cap)
     shell.json("cap", "set", "account:default", cap)
-    said = shell("key", "create", "--project", "demo").err
+    said = shell("key", "create", "--project", "demo", "--cap", "none").err
     assert "shares what project:demo and account:default may spend" in said
-    other = shell("key", "create", "--project", "other").err
+    other = shell("key", "create", "--project", "other", "--cap", "none").err
     assert "shares what account:default may spend" in other
 
 
 def test_a_cap_on_some_models_is_no_cap_on_the_others(shell: Shell) -> None:
     shell.json("cap", "set", "project:demo", "5.00/day", "--model", "gpt-5*")
-    assert "Warning: no cap applies" in shell("key", "create", "--project", "demo").err
+    said = shell("key", "create", "--project", "demo", "--cap", "none").err
+    assert "Warning: no cap applies" in said
+
+
+@pytest.mark.req("K-9")
+def test_a_bearer_key_is_marked_and_gets_the_small_cap_of_the_settings(shell: Shell) -> None:
+    made = shell("key", "create", "--project", "demo")
+    assert "It is a bearer key: whoever copies it can spend with it." in made.out
+    assert "$10.00" in made.out
+    assert made.err == ""
+    (cap,) = shell.json("cap", "list")
+    assert (cap["limit"], cap["window"]) == (10_000_000_000, "day")
+    (key,) = shell.json("key", "list")
+    assert (key["bind"], cap["subject"]) == ("none", f"key:{key['id']}")
+    assert "bearer" in shell("key", "list").out
+
+
+@pytest.mark.req("K-9")
+def test_a_bearer_key_that_names_its_own_cap_gets_no_other(shell: Shell) -> None:
+    made = shell.json("key", "create", "--project", "demo", "--cap", "500req/day")
+    assert [cap["unit"] for cap in made["caps"]] == ["requests"]
+    assert shell.json("key", "create", "--project", "demo", "--cap", "none")["caps"] == []
+
+
+@pytest.mark.req("K-9")
+def test_a_bound_key_needs_no_cap_and_comes_with_a_code_for_its_holder(shell: Shell) -> None:
+    made = shell.json("key", "create", "--project", "demo", "--bind", "dpop")
+    assert made["caps"] == []
+    assert made["enrolment_code"].startswith("tw_ec_")
+    screen = shell("key", "create", "--project", "demo", "--bind", "dpop+body")
+    assert screen.out.startswith("tw_ec_")
+    assert "Its holder can spend without limit" in screen.err
+    assert [key["bind"] for key in shell.json("key", "list")] == ["dpop", "dpop+body"]
+
+
+@pytest.mark.req("K-9")
+def test_a_key_gets_another_holder_and_a_bearer_key_can_be_bound(shell: Shell) -> None:
+    key = shell.json("key", "create", "--project", "demo")["id"]
+    anew = shell.json("key", "enrol", key)
+    assert (anew["id"], anew["bind"]) == (key, "dpop")
+    assert anew["enrolment_code"].startswith("tw_ec_")
+    assert shell.json("key", "enrol", key, "--bind", "mtls")["bind"] == "mtls"
+    refused = shell("key", "enrol", key, "--bind", "none")
+    assert refused.status == 2
+    assert "bind must be one of" in refused.err
+
+
+@pytest.mark.req("K-9")
+def test_a_holder_can_be_named_at_once_by_its_thumbprint(shell: Shell) -> None:
+    holder = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+    made = shell.json("key", "create", "--project", "p", "--bind", "dpop", "--thumbprint", holder)
+    assert (made["holder"], made["enrolment_code"]) == (holder, None)
+    wrong = shell("key", "create", "--project", "p", "--thumbprint", holder)
+    assert wrong.status == 2
+    assert "needs a binding" in wrong.err
 
 
 def test_prepaid_credit_is_a_cap(shell: Shell) -> None:
     shell.json("account", "create", "acme")
     shell.json("credit", "add", "acme", "5.00")
-    said = shell("key", "create", "--project", "demo", "--account", "acme").err
+    said = shell("key", "create", "--project", "demo", "--account", "acme", "--cap", "none").err
     assert "shares what account:acme may spend" in said
 
 

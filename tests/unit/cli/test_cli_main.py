@@ -53,7 +53,7 @@ def test_the_help_lists_every_verb_and_none_that_does_not_work(
     text = capsys.readouterr().out
     for verb in VERBS:
         assert f"\n    {verb} " in text
-    for later in ("incident", "scan", "hunt", "drill", "agent"):
+    for later in ("scan", "hunt", "drill"):
         assert f"\n    {later} " not in text
 
 

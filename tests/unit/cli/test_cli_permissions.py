@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import tokenward.app  # noqa: F401 - loaded by who may read it, before somebody else needs it
 from unit.cli.command import Shell
 
 NOBODY = 65534

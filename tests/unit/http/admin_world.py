@@ -47,11 +47,13 @@ class World:
             ledger=store.ledger,
             books=store.books,
             records=store.records,
+            incidents=store.incidents,
             running=self.running,
             pepper=PEPPER,
             clock=self.clock,
             dice=SystemDice(),
             zone="UTC",
+            bearer_cap="",
             check=self._check,
         )
         self.door = AdminDoor(self.office, Secret(TOKEN, "admin token"), failed_login_wait_s=0.001)

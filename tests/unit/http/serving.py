@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +21,9 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(app: App, *, drain_s: float = 5, **limits: Any) -> AsyncIterator[Served]:
+async def served(
+    app: App, *, drain_s: float = 5, tls: ssl.SSLContext | None = None, **limits: Any
+) -> AsyncIterator[Served]:
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stopping = Stopping()
     task = asyncio.create_task(
@@ -32,6 +35,7 @@ async def served(app: App, *, drain_s: float = 5, **limits: Any) -> AsyncIterato
             limits=ConnectionLimits(**limits),
             on_ready=lambda _, port: ready.set_result(port),
             stopping=stopping,
+            tls=tls,
         )
     )
     await asyncio.wait((ready, task), return_when=asyncio.FIRST_COMPLETED)

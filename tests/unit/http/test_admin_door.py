@@ -158,7 +158,7 @@ async def test_a_method_that_is_not_offered_is_405_and_names_those_that_are(worl
         (b'{"project":"p\\u0000"}', "cannot be a project"),
         (b'{"project":"p"}\x00', "data"),
         (b"\xff", "UTF-8"),
-        (b'{"project":"p","bind":"dpop"}', "not possible"),
+        (b'{"project":"p","bind":"rope"}', "unknown; use none, dpop"),
     ],
 )
 async def test_what_cannot_be_read_is_400_and_makes_nothing(

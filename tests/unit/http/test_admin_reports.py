@@ -10,6 +10,7 @@ from tokenward.http.admin.office import Check
 from tokenward.http.admin.openapi import document
 from tokenward.http.admin.route import PREFIX
 from tokenward.http.admin.routes import ROUTES
+from tokenward.kernel.incidents import Evidence, Incident
 from unit.http.admin_world import Answer, World
 
 DOCUMENT = json.loads(json.dumps(document(ROUTES)))
@@ -30,6 +31,11 @@ async def test_every_answer_has_the_shape_that_the_document_promises(world: Worl
     )
     key = conforms("POST", "/keys", made)["id"]
     await world.spend(key, 1_000)
+    evidence = Evidence(kind="E1", detector="refresh", reason="refresh:reused", at_ms=1)
+    incident = Incident(
+        id=key, subject=f"key:{key}", opened_ms=2, first_sign_ms=1, evidence=(evidence,)
+    )
+    await world.store.database.submit(lambda: world.store.incidents.open(incident))
     wishes: list[tuple[str, str, Any, str]] = [
         ("GET", "/status", None, ""),
         ("GET", "/doctor", None, "audit=true"),
@@ -41,11 +47,14 @@ async def test_every_answer_has_the_shape_that_the_document_promises(world: Worl
         ("POST", "/keys/{id}/freeze", {}, ""),
         ("POST", "/keys/{id}/unfreeze", {}, ""),
         ("POST", "/keys/{id}/rotate", {"grace": "1h"}, ""),
+        ("POST", "/keys/{id}/enrol", {"bind": "dpop"}, ""),
         ("POST", "/keys/{id}/revoke", {}, ""),
         ("PUT", "/caps", {"subject": "project:demo", "cap": "5req/hour"}, ""),
         ("GET", "/caps", None, ""),
         ("DELETE", "/caps", None, "subject=project:demo&window=hour&unit=requests"),
         ("POST", "/caps/reconcile", {}, ""),
+        ("GET", "/incidents", None, ""),
+        ("GET", "/incidents/{id}", None, ""),
         ("GET", "/usage", None, "by=key"),
         ("GET", "/events", None, ""),
         ("GET", "/records", None, ""),

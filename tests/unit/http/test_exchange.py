@@ -47,6 +47,12 @@ async def test_an_answer_without_a_length_is_chunked() -> None:
     assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
 
 
+async def test_the_date_of_a_provider_is_passed_on_as_it_is() -> None:
+    date = (b"date", b"Sun, 06 Nov 1994 08:49:37 GMT")
+    head, _ = await said(speaker(b"", status=204, headers=[date]))
+    assert head.split(b"\r\n")[1:] == [b": ".join(date), b"connection: close"]
+
+
 async def test_to_http_1_0_the_end_of_the_connection_ends_the_answer() -> None:
     head, body = await said(speaker(b"one", b"two"), b"GET /a HTTP/1.0\r\n\r\n")
     assert b"chunked" not in head

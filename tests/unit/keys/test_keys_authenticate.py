@@ -19,8 +19,8 @@ NOW = 1_767_322_800_000
 
 @pytest.fixture
 def known(dice: Dice, pepper: Secret) -> tuple[KeyRecord, str]:
-    record, key = create(KeyDraft(project="shop", lifetime_ms=1_000), dice, pepper, NOW)
-    return record, key.reveal()
+    created = create(KeyDraft(project="shop", lifetime_ms=1_000), dice, pepper, NOW)
+    return created.record, created.key.reveal()
 
 
 def refused(outcome: KeyRecord | Refusal) -> Refusal:

@@ -59,7 +59,7 @@ def test_nothing_asked_is_nothing_restricted() -> None:
         ({"rpm": 0}, "rpm"),
         ({"tpm": -5}, "tpm"),
         ({"concurrency": 10**12}, "concurrency"),
-        ({"bind": "dpop"}, "checks no proofs"),
+        ({"bind": "rope"}, "unknown; use none, dpop"),
         ({"bind": "NONE"}, "none"),
     ],
 )

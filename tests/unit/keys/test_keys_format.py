@@ -37,6 +37,18 @@ def test_a_drawn_key_matches_the_scanner_pattern_and_carries_its_id(dice: Dice) 
     assert len(text) == 56
 
 
+@pytest.mark.parametrize("prefix", ["tw_ec_", "tw_rt_"])
+def test_codes_and_refresh_tokens_are_of_the_same_form_and_never_taken_for_keys(
+    dice: Dice, prefix: str
+) -> None:
+    key_id, key = draw_key(dice)
+    text = draw_secret(key_id, dice, prefix).reveal()
+    assert text.startswith(prefix)
+    assert read_key_id(text, prefix) == key_id
+    assert read_key_id(text) is None
+    assert read_key_id(key.reveal(), prefix) is None
+
+
 def test_a_second_secret_of_an_id_is_another_key_with_the_same_id(dice: Dice) -> None:
     key_id, key = draw_key(dice)
     again = draw_secret(key_id, dice).reveal()

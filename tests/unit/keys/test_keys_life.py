@@ -21,7 +21,8 @@ class Holder:
     def __init__(self, dice: Dice, pepper: Secret, lifetime_ms: int | None = None) -> None:
         self.dice, self.pepper = dice, pepper
         draft = KeyDraft(project="shop", lifetime_ms=lifetime_ms)
-        self.record, key = create(draft, dice, pepper, NOW)
+        created = create(draft, dice, pepper, NOW)
+        self.record, key = created.record, created.key
         self.texts = [key.reveal()]
 
     def rotate(self, grace_ms: int, now_ms: int = NOW) -> None:
@@ -60,7 +61,8 @@ def test_a_created_key_holds_what_the_draft_asked_for(dice: Dice, pepper: Secret
         caveats=Caveats(models=("gpt-*",)),
         lifetime_ms=HOUR,
     )
-    record, key = create(draft, dice, pepper, NOW)
+    created = create(draft, dice, pepper, NOW)
+    record, key = created.record, created.key
     assert (record.project, record.account, record.name) == ("shop", "acme", "ci-2")
     assert record.caveats.models == ("gpt-*",)
     assert (record.created_ms, record.expires_ms) == (NOW, NOW + HOUR)
@@ -69,8 +71,8 @@ def test_a_created_key_holds_what_the_draft_asked_for(dice: Dice, pepper: Secret
 
 def test_two_created_keys_differ_in_id_and_secret(dice: Dice, pepper: Secret) -> None:
     keys = [create(KeyDraft(project="p"), dice, pepper, NOW) for _ in range(200)]
-    assert len({record.id for record, _ in keys}) == 200
-    assert len({key.reveal()[18:50] for _, key in keys}) == 200
+    assert len({created.record.id for created in keys}) == 200
+    assert len({created.key.reveal()[18:50] for created in keys}) == 200
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,9 @@ def test_two_created_keys_differ_in_id_and_secret(dice: Dice, pepper: Secret) ->
         {"project": "p", "lifetime_ms": 0},
         {"project": "p", "lifetime_ms": -1},
         {"project": "p", "lifetime_ms": 10**16},
+        {"project": "p", "holder": "A" * 43},
+        {"project": "p", "holder": "A" * 42, "caveats": Caveats(bind="dpop")},
+        {"project": "p", "holder": "A" * 42 + "=", "caveats": Caveats(bind="dpop")},
     ],
 )
 def test_a_draft_of_an_impossible_key_cannot_be_made(asked: dict[str, object]) -> None:

@@ -9,38 +9,53 @@ from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
 from tokenward.keys.caveats import read_caveats
-from tokenward.keys.life import KeyDraft, create, freeze, rotate
+from tokenward.keys.life import Created, KeyDraft, create, freeze, rotate
 from tokenward.keys.present import show_created, show_key
-from tokenward.keys.records import KeyRecord
 
 NOW = 1_767_322_800_000
 DAY = 86_400_000
 
 
 @pytest.fixture
-def made(dice: Dice, pepper: Secret) -> tuple[KeyRecord, Secret]:
+def made(dice: Dice, pepper: Secret) -> Created:
     caveats = read_caveats(models=["gpt-*"], max_call="0.50", rpm=5)
     draft = KeyDraft(project="shop", name="ci", caveats=caveats, lifetime_ms=DAY)
     return create(draft, dice, pepper, NOW)
 
 
-def test_a_created_key_shows_its_text_caps_and_times(made: tuple[KeyRecord, Secret]) -> None:
-    record, key = made
+def test_a_created_key_shows_its_text_caps_and_times(made: Created) -> None:
+    record = made.record
     caps: list[JsonObject] = [{"subject": f"key:{record.id}", "limit": 5}]
-    assert show_created(record, key, caps) == {
+    assert show_created(made, caps) == {
         "id": record.id,
-        "key": key.reveal(),
+        "key": made.key.reveal(),
         "account": "default",
         "project": "shop",
         "name": "ci",
         "caps": caps,
         "created_at": "2026-01-02T03:00:00.000Z",
         "expires_at": "2026-01-03T03:00:00.000Z",
+        "bind": "none",
+        "holder": "",
+        "enrolment_code": None,
+        "enrolment_until": None,
     }
 
 
-def test_a_listed_key_shows_its_state_and_caveats(made: tuple[KeyRecord, Secret]) -> None:
-    record, _ = made
+def test_a_bound_key_shows_the_code_for_its_holder_and_until_when(
+    dice: Dice, pepper: Secret
+) -> None:
+    draft = KeyDraft(project="shop", caveats=read_caveats(bind="dpop"))
+    made = create(draft, dice, pepper, NOW)
+    shown = show_created(made, [])
+    assert made.code is not None
+    assert shown["enrolment_code"] == made.code.reveal()
+    assert shown["enrolment_until"] == "2026-01-02T04:00:00.000Z"
+    assert (shown["bind"], shown["holder"]) == ("dpop", "")
+
+
+def test_a_listed_key_shows_its_state_and_caveats(made: Created) -> None:
+    record = made.record
     assert show_key(record, NOW) == {
         "id": record.id,
         "state": "live",
@@ -48,6 +63,7 @@ def test_a_listed_key_shows_its_state_and_caveats(made: tuple[KeyRecord, Secret]
         "project": "shop",
         "name": "ci",
         "bind": "none",
+        "holder": "",
         "caveats": {"models": ["gpt-*"], "max_call_nusd": 500_000_000, "rpm": 5},
         "created_at": "2026-01-02T03:00:00.000Z",
         "expires_at": "2026-01-03T03:00:00.000Z",
@@ -58,8 +74,8 @@ def test_a_listed_key_shows_its_state_and_caveats(made: tuple[KeyRecord, Secret]
     }
 
 
-def test_the_state_follows_the_clock_and_the_freeze(made: tuple[KeyRecord, Secret]) -> None:
-    record, _ = made
+def test_the_state_follows_the_clock_and_the_freeze(made: Created) -> None:
+    record = made.record
     stopped = freeze(record, "odd")
     assert not isinstance(stopped, Refusal)
     assert show_key(record, NOW + DAY)["state"] == "expired"
@@ -67,10 +83,8 @@ def test_the_state_follows_the_clock_and_the_freeze(made: tuple[KeyRecord, Secre
     assert show_key(stopped, NOW)["frozen_why"] == "odd"
 
 
-def test_a_running_grace_is_shown_until_it_ends(
-    made: tuple[KeyRecord, Secret], dice: Dice, pepper: Secret
-) -> None:
-    turned = rotate(made[0], dice, pepper, 1_000, NOW)
+def test_a_running_grace_is_shown_until_it_ends(made: Created, dice: Dice, pepper: Secret) -> None:
+    turned = rotate(made.record, dice, pepper, 1_000, NOW)
     assert not isinstance(turned, Refusal)
     assert show_key(turned[0], NOW)["old_secret_until"] == "2026-01-02T03:00:01.000Z"
     assert show_key(turned[0], NOW + 1_000)["old_secret_until"] is None
@@ -78,9 +92,9 @@ def test_a_running_grace_is_shown_until_it_ends(
 
 @pytest.mark.req("K-3")
 def test_the_key_text_appears_at_creation_only_and_the_digest_never(
-    made: tuple[KeyRecord, Secret], dice: Dice, pepper: Secret
+    made: Created, dice: Dice, pepper: Secret
 ) -> None:
-    record, key = made
+    record, key = made.record, made.key
     turned = rotate(record, dice, pepper, 1_000, NOW)
     assert not isinstance(turned, Refusal)
     for shown in (show_key(record, NOW), show_key(turned[0], NOW)):

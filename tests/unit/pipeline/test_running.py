@@ -76,3 +76,18 @@ async def test_a_call_that_has_ended_is_not_cut_by_its_timer() -> None:
     await asyncio.sleep(0.03)
     assert running.reason is None
     assert calls.cut_key("a", FROZEN) == 0
+
+
+async def test_a_call_is_cut_by_its_key_or_by_any_name_of_its_token() -> None:
+    calls = RunningCalls()
+    for name in ("a", "token:x", "family:f"):
+        with calls.enter("a", "token:x", "family:f") as running, calls.enter("a", "token:y"):
+            assert calls.count() == 2
+            assert calls.cut_key(name, FROZEN) == (2 if name == "a" else 1)
+            assert running.reason is FROZEN
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(5)
+            while (task := asyncio.current_task()) and task.cancelling():
+                task.uncancel()
+        assert calls.count() == 0
+        assert calls.cut_key(name, FROZEN) == 0

@@ -33,10 +33,14 @@ def check_keys(office: Office, keys: list[KeyRecord]) -> Check:
         for key in live
         if key.expires_ms is not None and key.expires_ms < now_ms + EXPIRES_SOON_MS
     ]
+    waiting = [key for key in live if key.caveats.bind != "none" and not key.holder]
+    bearers = sum(key.caveats.bind == "none" for key in live)
     unused = [key for key in live if (key.last_used_ms or key.created_ms) < now_ms - UNUSED_MS]
-    said = [f"{len(keys)} in all, {len(live)} live"]
+    said = [f"{len(keys)} in all, {len(live)} live, {bearers} of them bearer keys"]
     if ending:
         said.append(f"{_names(ending)} expire within a week")
+    if waiting:
+        said.append(f"{_names(waiting)} wait for their holder; a code: tokenward key enrol ID")
     if unused:
         said.append(f"{_names(unused)} were not used for 90 days; revoke what nobody needs")
     return Check(name="keys", ok=True, why="; ".join(said))

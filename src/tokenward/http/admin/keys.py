@@ -15,10 +15,11 @@ from tokenward.keys import life
 from tokenward.keys.caveats import parse_duration_ms, read_caveats
 from tokenward.keys.format import mask
 from tokenward.keys.present import show_created, show_key
-from tokenward.keys.records import KeyRecord
+from tokenward.keys.records import BINDINGS, KeyRecord
 
 TRIES_MAX: Final = 5
 CAPS_MAX: Final = 16
+BOUND: Final = tuple(bind for bind in BINDINGS if bind != "none")
 
 FROZEN: Final = Refusal(
     "key:frozen",
@@ -41,8 +42,9 @@ ROTATED: Final = Refusal(
 
 
 class NewKey(Ask):
-    """A key to create. `caps` as in `5.00/day`, `1000tok/hour`; `expires` as in `30d`;
-    `max_call` in dollars as text; `models` and `routes` are globs."""
+    """A key to create. `caps` as in `5.00/day`, `1000tok/hour`, or `none` alone; `expires` as in
+    `30d`; `max_call` in dollars as text; `models` and `routes` are globs. `thumbprint` is its
+    holder's: without it, a key that is bound comes with a code to enrol the holder."""
 
     project: str
     account: str = "default"
@@ -57,6 +59,7 @@ class NewKey(Ask):
     tpm: int | None = None
     concurrency: int | None = None
     bind: str = "none"
+    thumbprint: str = ""
 
 
 class OneKey(Ask):
@@ -79,15 +82,26 @@ class RotateKey(Ask):
     grace: str = "0s"
 
 
+class EnrolKey(Ask):
+    """A key that gets another holder; `bind` as in `key create`, "" leaves it as it is (and makes
+    a key that was bound to nobody `dpop`)."""
+
+    id: str
+    bind: str = ""
+
+
 async def create(office: Office, ask: NewKey) -> CreatedShape | Refusal:
     """A new key with all of its caps, or no key.
 
+    A key that is bound to nobody and names no cap gets the guard's own small one (K-9): whoever
+    copies it can spend, so it must be said (`none`) that it may do so without limit.
     The caps are set before the key is kept: at no instant can it spend without them. If the store
     breaks in between, nobody was told the key, so nobody can use what is left of it.
     """
-    record, key = life.create(_draft(ask), office.dice, office.pepper, office.clock.now_ms())
+    created = life.create(_draft(ask), office.dice, office.pepper, office.clock.now_ms())
+    record = created.record
     subject = f"key:{record.id}"
-    caps = [read_cap(office, subject, text) for text in ask.caps]
+    caps = [read_cap(office, subject, text) for text in _cap_texts(office, ask)]
     if len({(cap.window, cap.unit) for cap in caps}) != len(caps) or len(caps) > CAPS_MAX:
         raise ValueError(f"give at most {CAPS_MAX} caps, one for each window and unit")
     try:
@@ -99,7 +113,15 @@ async def create(office: Office, ask: NewKey) -> CreatedShape | Refusal:
             await office.ledger.remove_cap(subject, cap.model, cap.window, cap.unit)
         return Refusal("key:not_created", 409, f"No key was created: {error}.")
     shown = await caps_of(office, subject) if caps else []
-    return cast(CreatedShape, show_created(record, key, shown))
+    return cast(CreatedShape, show_created(created, shown))
+
+
+def _cap_texts(office: Office, ask: NewKey) -> list[str]:
+    if ask.caps == ["none"]:
+        return []
+    if not ask.caps and ask.bind == "none" and office.bearer_cap:
+        return [office.bearer_cap]
+    return ask.caps
 
 
 async def index(office: Office, ask: Nothing) -> list[KeyShape]:
@@ -151,7 +173,29 @@ async def rotate(office: Office, ask: RotateKey) -> CreatedShape | Refusal:
     if grace_ms == 0:  # what runs may run on the secret that leaked
         office.running.cut_key(done.id, ROTATED)
     shown = await caps_of(office, f"key:{done.id}")
-    return cast(CreatedShape, show_created(done, drawn[-1], shown))
+    return cast(CreatedShape, show_created(life.Created(done, drawn[-1]), shown))
+
+
+async def enrol(office: Office, ask: EnrolKey) -> CreatedShape | Refusal:
+    """A new secret and a code for another holder; the one before is out at once."""
+    if ask.bind and ask.bind not in BOUND:
+        raise ValueError(f"bind must be one of {', '.join(BOUND)}")
+    drawn: list[life.Created] = []
+
+    def turn(old: KeyRecord) -> KeyRecord | Refusal:
+        now_ms = office.clock.now_ms()
+        turned = life.enrol_anew(old, ask.bind, office.dice, office.pepper, now_ms)
+        if isinstance(turned, Refusal):
+            return turned
+        drawn.append(turned)
+        return turned.record
+
+    done = await _step(office, ask.id, turn, "offered", "another holder")
+    if isinstance(done, Refusal):
+        return done
+    office.running.cut_key(done.id, ROTATED)
+    shown = await caps_of(office, f"key:{done.id}")
+    return cast(CreatedShape, show_created(drawn[-1], shown))
 
 
 def _draft(ask: NewKey) -> life.KeyDraft:
@@ -170,6 +214,7 @@ def _draft(ask: NewKey) -> life.KeyDraft:
             bind=ask.bind,
         ),
         lifetime_ms=None if ask.expires is None else parse_duration_ms(ask.expires),
+        holder=ask.thumbprint,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.events import Record
 from tokenward.kernel.ids import Dice
+from tokenward.kernel.incidents import Incident
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
 from tokenward.keys.interfaces import KeyStore
@@ -43,18 +44,33 @@ class Records(Protocol):
         ...
 
 
+class Incidents(Protocol):
+    """What was stopped, and why."""
+
+    async def recent(self, limit: int) -> list[Incident]:
+        """The newest first."""
+        ...
+
+    async def find(self, incident_id: str) -> Incident | None:
+        """The one with this id."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
     """Everything an admin command may touch. `zone` is the time zone of caps that name none;
-    `check` looks at what only this process can see (its credentials, prices, settings)."""
+    `bearer_cap` the cap of keys that name none and are bound to nobody ("": none); `check` looks
+    at what only this process can see (its credentials, prices, settings)."""
 
     keys: KeyStore
     ledger: Ledger
     books: Books
     records: Records
+    incidents: Incidents
     running: Running
     pepper: Secret = field(repr=False)
     clock: Clock
     dice: Dice
     zone: str
+    bearer_cap: str
     check: Callable[[], Awaitable[list[Check]]] = field(repr=False)

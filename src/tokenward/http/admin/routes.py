@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from tokenward.http.admin import accounts, caps, keys, openapi, reports
+from tokenward.http.admin import accounts, caps, incidents, keys, openapi, reports
 from tokenward.http.admin.office import Office
 from tokenward.http.admin.route import Nothing, Route, route
 
@@ -26,11 +26,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     route("POST", "/keys/{id}/unfreeze", "Let a frozen key work again", keys.unfreeze),
     route("POST", "/keys/{id}/revoke", "Stop a key for ever", keys.revoke),
     route("POST", "/keys/{id}/rotate", "Give a key a new secret", keys.rotate),
+    route("POST", "/keys/{id}/enrol", "Give a key to another holder", keys.enrol),
     route("GET", "/caps", "List caps and where they stand", caps.index),
     route("PUT", "/caps", "Set a cap or change its limit", caps.set_cap),
     route("DELETE", "/caps", "Remove a cap", caps.remove),
     route("POST", "/caps/reconcile", "Rebuild counters from the ledger's entries", caps.reconcile),
     route("GET", "/usage", "What was spent", reports.usage),
+    route("GET", "/incidents", "What was stopped, newest first", incidents.index),
+    route("GET", "/incidents/{id}", "Show an incident", incidents.show),
     route("GET", "/events", "What there is to hear of", reports.events),
     route("GET", "/records", "One record a request", reports.records),
 )

@@ -41,7 +41,8 @@ class CapShape(TypedDict):
 
 
 class CreatedShape(TypedDict):
-    """A new key or a new secret; `key` is shown here only."""
+    """A new key or a new secret; `key` is shown here only, and so is `enrolment_code`, with which
+    its holder enrols before `enrolment_until`."""
 
     id: str
     key: str
@@ -51,10 +52,15 @@ class CreatedShape(TypedDict):
     caps: list[CapShape]
     created_at: str
     expires_at: str | None
+    bind: str
+    holder: str
+    enrolment_code: str | None
+    enrolment_until: str | None
 
 
 class KeyShape(TypedDict):
-    """A key without its secret. `old_secret_until`: until when a rotated secret still works."""
+    """A key without its secret. `old_secret_until`: until when a rotated secret still works;
+    `holder`: the thumbprint of who holds a bound key, "" until somebody enrolled."""
 
     id: str
     state: str
@@ -62,6 +68,7 @@ class KeyShape(TypedDict):
     project: str
     name: str
     bind: str
+    holder: str
     caveats: Caveats
     created_at: str
     expires_at: str | None
@@ -123,6 +130,36 @@ class EventShape(TypedDict):
     kind: str
     subject: str
     facts: dict[str, str | int | None]
+
+
+EvidenceShape = TypedDict(
+    "EvidenceShape",
+    {
+        "class": str,
+        "detector": str,
+        "reason": str,
+        "value": float | None,
+        "at": str | None,
+        "request_id": str,
+    },
+)
+"""What a detector said: its class E1 to E4, and how strongly (null: it is certain)."""
+
+
+class IncidentShape(TypedDict):
+    """What was stopped, when, and on which evidence. The last two are what is known to have been
+    called and spent between the first sign and the stop."""
+
+    id: str
+    subject: str
+    state: str
+    opened_at: str | None
+    first_sign_at: str | None
+    stopped_at: str | None
+    actions: list[str]
+    evidence: list[EvidenceShape]
+    cost_before_stop_nusd: int
+    calls_before_stop: int
 
 
 class DoctorShape(TypedDict):

@@ -1,13 +1,16 @@
 """Honest calls with the official SDKs, and a thief who found the key in a repository."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from tokenward.client.keeping import FILE_VARIABLE
 from tokenward.lab.demo.world import DemoError
 
 THIEVES: Final = 8
@@ -16,6 +19,8 @@ DEAR_MODEL: Final = "claude-opus-5-5"
 DEAR_PROMPT: Final = (
     "Write the longest essay you can. [[standin output_tokens=4000 chunks=20 gap_ms=5]]"
 )
+STOPS: Final = ("cap:reached", "proof:missing")
+"""Refusals that end a theft."""
 GIVES_UP_AFTER: Final = 16
 """Refusals in a row after which the thief leaves the key alone."""
 
@@ -68,6 +73,34 @@ def honest_calls(guard_url: str, key: str) -> list[tuple[str, str]]:
     return seen
 
 
+def bound_call(guard_url: str, code: str, folder: Path) -> tuple[str, str]:
+    """Enrol as the holder of a bound key and call with an official SDK: as `honest_calls`, and
+    the text of the key, which a thief may well copy.
+
+    The private key is kept in `folder`, never in the keystore of whoever runs the demonstration.
+    """
+    import openai
+
+    from tokenward import client
+
+    before = os.environ.get(FILE_VARIABLE)
+    os.environ[FILE_VARIABLE] = str(folder / "holder.json")
+    try:
+        holder = client.enrol(guard_url, code)
+        signed = openai.DefaultHttpxClient(auth=client.auth())
+    finally:
+        os.environ.pop(FILE_VARIABLE)
+        if before is not None:
+            os.environ[FILE_VARIABLE] = before
+    with openai.OpenAI(
+        api_key="in-a-file", base_url=f"{guard_url}/v1", http_client=signed
+    ) as caller:
+        answer = caller.chat.completions.create(
+            model="gpt-5-mini", messages=[{"role": "user", "content": "Only I can ask this."}]
+        )
+    return _words(answer.choices[0].message.content), holder.key.reveal()
+
+
 async def drain(url: str, key: str, seconds: float, tell: Callable[[int], None]) -> Loot:
     """Spend the key as fast as it goes: the dearest model, long answers, many at once.
 
@@ -108,7 +141,7 @@ async def drain(url: str, key: str, seconds: float, tell: Callable[[int], None])
 def _note(loot: Loot, error: dict[str, Any], at_s: float) -> None:
     code = str(error.get("code", error.get("type", "?")))
     loot.refusals[code] = loot.refusals.get(code, 0) + 1
-    if code == "cap:reached" and not loot.first_refusal:
+    if code in STOPS and not loot.first_refusal:
         loot.first_refusal, loot.stopped_s = str(error["message"]), at_s
 
 

@@ -9,26 +9,34 @@ import msgspec
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.events import Event
-from tokenward.keys.records import Caveats, KeyRecord, OldSecret
+from tokenward.kernel.moments import rfc3339
+from tokenward.keys.records import Caveats, Enrolment, KeyRecord, OldSecret
 from tokenward.ledger.notes import KeyNote
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal, to_json
 from tokenward.store.sqlite.reader import Reader
 
 CACHED_MAX: Final = 50_000
+ENDING_DAYS: Final = (1, 7)
+"""How long before a key's end people are told, shortest first."""
 USED_EVERY_S: Final = 2
 """Last uses are written at most this often."""
 _COLUMNS: Final = (
     "SELECT id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
-    "last_used_ms, frozen_why, revoked_why, old_secrets FROM keys "
+    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment FROM keys "
 )
 _FIND: Final = _COLUMNS + "WHERE id = ?"
 _ALL: Final = _COLUMNS + "ORDER BY created_ms, id"
-_INSERT: Final = "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT: Final = "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _UPDATE: Final = (
     "UPDATE keys SET digest = ?, name = ?, state = ?, caveats = ?, expires_ms = ?, "
-    "frozen_why = ?, revoked_why = ?, old_secrets = ? WHERE id = ?"
+    "frozen_why = ?, revoked_why = ?, old_secrets = ?, holder = ?, enrolment = ? WHERE id = ?"
 )
+_ENDING: Final = _COLUMNS + (
+    "WHERE expires_ms > ?1 AND expires_ms <= ?1 + ?2 * 86400000 AND state = 'live' "
+    "AND (told_days = 0 OR told_days > ?2)"
+)
+_TOLD: Final = "UPDATE keys SET told_days = ? WHERE id = ?"
 _USED: Final = "UPDATE keys SET last_used_ms = max(?1, coalesce(last_used_ms, 0)) WHERE id = ?2"
 _ACCOUNT: Final = "SELECT 1 FROM accounts WHERE name = ?"
 _NEW_ACCOUNT: Final = "INSERT INTO accounts (name, created_ms) VALUES (?, ?)"
@@ -36,6 +44,7 @@ _PROJECT: Final = "SELECT account FROM projects WHERE name = ?"
 _NEW_PROJECT: Final = "INSERT INTO projects (name, account, created_ms) VALUES (?, ?, ?)"
 _caveats: Final = msgspec.json.Decoder(Caveats)
 _old_secrets: Final = msgspec.json.Decoder(tuple[OldSecret, ...])
+_enrolment: Final = msgspec.json.Decoder(Enrolment)
 
 
 class SqliteKeys:
@@ -91,6 +100,11 @@ class SqliteKeys:
         """Every key, oldest first, last uses included."""
         return await self._reader.read(_read_all)
 
+    async def tell_ending(self, now_ms: int) -> int:
+        """Tell of live keys that end within a week, and again within a day, each once; how many
+        were told of. Cheap, but not for every second."""
+        return await self._database.submit(partial(self._tell_ending, now_ms))
+
     def used(self, key_id: str, at_ms: int) -> None:
         """Note the last use; it is written with a later commit."""
         self._used[key_id] = at_ms
@@ -134,18 +148,34 @@ class SqliteKeys:
             return False
         now = _read(row)
         self._keep(now)
-        if (now.state, now.digest, now.old_secrets) != (old.state, old.digest, old.old_secrets):
+        if _changing(now) != _changing(old):
             return False
         assert now.state != "revoked" or new.state == "revoked", "revoked stays revoked (R4)"
         assert (now.account, now.project) == (new.account, new.project), "a key stays where it is"
         values = (
             new.digest, new.name, new.state, _text(new.caveats), new.expires_ms, new.frozen_why,
-            new.revoked_why, _text(new.old_secrets), new.id,
+            new.revoked_why, _text(new.old_secrets), new.holder, _enrolment_text(new), new.id,
         )  # fmt: skip
         self._connection.execute(_UPDATE, values)
         self._note(kind, new, self._clock.now_ms(), why)
         self._keep(new)
         return True
+
+    def _tell_ending(self, now_ms: int) -> int:
+        told = 0
+        for days in ENDING_DAYS:
+            for row in self._connection.execute(_ENDING, (now_ms, days)).fetchall():
+                key = _read(row)
+                facts: dict[str, str | int | None] = {
+                    "name": key.name, "account": key.account, "project": key.project,
+                    "expires_at": rfc3339(key.expires_ms), "days": days,
+                }  # fmt: skip
+                self._journal.tell(
+                    Event(ts=now_ms, kind="key:ending", subject=f"key:{key.id}", facts=facts)
+                )
+                self._connection.execute(_TOLD, (days, key.id))
+                told += 1
+        return told
 
     def _note(self, kind: str, record: KeyRecord, at_ms: int, why: str) -> None:
         self._journal.note(
@@ -210,11 +240,24 @@ def _text(value: Any) -> str:
     return to_json(value).decode("utf-8")
 
 
+def _changing(record: KeyRecord) -> tuple[object, ...]:
+    """What a step of a key's life is decided on."""
+    return (
+        record.state, record.digest, record.old_secrets, record.holder, record.enrolment,
+        record.caveats,
+    )  # fmt: skip
+
+
+def _enrolment_text(record: KeyRecord) -> str:
+    return "" if record.enrolment is None else _text(record.enrolment)
+
+
 def _row(record: KeyRecord) -> tuple[object, ...]:
     return (
         record.id, record.digest, record.account, record.project, record.name, record.state,
         _text(record.caveats), record.created_ms, record.expires_ms, record.last_used_ms,
-        record.frozen_why, record.revoked_why, _text(record.old_secrets),
+        record.frozen_why, record.revoked_why, _text(record.old_secrets), record.holder,
+        _enrolment_text(record),
     )  # fmt: skip
 
 
@@ -233,6 +276,8 @@ def _read(row: tuple[Any, ...]) -> KeyRecord:
         frozen_why=row[10],
         revoked_why=row[11],
         old_secrets=_old_secrets.decode(row[12]),
+        holder=row[13],
+        enrolment=_enrolment.decode(row[14]) if row[14] else None,
     )
 
 

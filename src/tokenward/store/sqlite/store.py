@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from tokenward.kernel.clock import Clock
+from tokenward.kernel.events import Event
 from tokenward.ledger.thresholds import THRESHOLDS
 from tokenward.store.sqlite.alarms import Alarms
 from tokenward.store.sqlite.books import SqliteBooks
@@ -11,10 +12,13 @@ from tokenward.store.sqlite.cap_desk import CapDesk
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import COMMIT_LIMIT_S, Database
 from tokenward.store.sqlite.folder import FILE_NAME, FolderLock, Place, open_writer
+from tokenward.store.sqlite.grants import SqliteGrants
+from tokenward.store.sqlite.incidents import SqliteIncidents
 from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.keys import SqliteKeys
 from tokenward.store.sqlite.ledger import SqliteLedger
 from tokenward.store.sqlite.open_holds import OpenHolds
+from tokenward.store.sqlite.proofs import SqliteProofs
 from tokenward.store.sqlite.reader import Reader
 from tokenward.store.sqlite.records import SqliteRecords
 
@@ -25,7 +29,10 @@ class SqliteStore:
     ledger: SqliteLedger
     books: SqliteBooks
     keys: SqliteKeys
+    grants: SqliteGrants
+    incidents: SqliteIncidents
     records: SqliteRecords
+    proofs: SqliteProofs
     orphans: int
     """Holds of a guard that died, closed at full price when this one opened the store."""
 
@@ -50,7 +57,11 @@ class SqliteStore:
         self.ledger = SqliteLedger(self.database, journal, counters, holds, alarms, desk)
         self.books = SqliteBooks(self.database, journal, counters, self._reader, clock)
         self.keys = SqliteKeys(self.database, journal, self._reader, clock)
+        self.incidents = SqliteIncidents(self.database, journal, self._reader)
+        self.grants = SqliteGrants(self.database, journal, self.incidents)
         self.records = SqliteRecords(self.database, self._reader)
+        self.proofs = SqliteProofs(folder, clock)
+        self._journal = journal
         self.orphans = 0
 
     @classmethod
@@ -85,6 +96,10 @@ class SqliteStore:
         """Why calls are refused now; "" while the disk keeps up."""
         return "the disk does not keep up with the writes" if self.database.is_slow else ""
 
+    def tell(self, event: Event) -> None:
+        """Keep an event that no change of the books brings with it. Nobody waits for it."""
+        self.database.push(lambda: self._journal.tell(event))
+
     async def close(self) -> None:
         """Write what waits, close the file and let another process have it. Once is enough; a
         second time does nothing."""
@@ -92,4 +107,5 @@ class SqliteStore:
             return
         await self.database.close()
         self._reader.close()
+        self.proofs.close()
         self._lock.release()

@@ -1,0 +1,66 @@
+"""What was stopped, and why."""
+
+from tokenward.http.admin.office import Office
+from tokenward.http.admin.route import Ask
+from tokenward.http.admin.shapes import IncidentShape
+from tokenward.kernel.incidents import Incident
+from tokenward.kernel.moments import rfc3339
+from tokenward.kernel.refusals import Refusal
+
+LIST_MAX = 1000
+
+
+class NewestIncidents(Ask):
+    """The newest first; `limit` at most 1000."""
+
+    limit: int = 100
+
+
+class OneIncident(Ask):
+    """One incident, by its id."""
+
+    id: str
+
+
+async def index(office: Office, ask: NewestIncidents) -> list[IncidentShape]:
+    """What was stopped, newest first."""
+    if not 1 <= ask.limit <= LIST_MAX:
+        raise ValueError(f"limit must be between 1 and {LIST_MAX}")
+    return [_shown(incident) for incident in await office.incidents.recent(ask.limit)]
+
+
+async def show(office: Office, ask: OneIncident) -> IncidentShape | Refusal:
+    """One incident."""
+    incident = await office.incidents.find(ask.id)
+    if incident is None:
+        return Refusal(
+            "incident:unknown",
+            404,
+            f"There is no incident {ask.id[:40]!r}. See: tokenward incident list",
+        )
+    return _shown(incident)
+
+
+def _shown(incident: Incident) -> IncidentShape:
+    return {
+        "id": incident.id,
+        "subject": incident.subject,
+        "state": incident.state,
+        "opened_at": rfc3339(incident.opened_ms),
+        "first_sign_at": rfc3339(incident.first_sign_ms),
+        "stopped_at": rfc3339(incident.stopped_ms),
+        "actions": [*incident.actions],
+        "evidence": [
+            {
+                "class": evidence.kind,
+                "detector": evidence.detector,
+                "reason": evidence.reason,
+                "value": evidence.value,
+                "at": rfc3339(evidence.at_ms),
+                "request_id": evidence.request_id,
+            }
+            for evidence in incident.evidence
+        ],
+        "cost_before_stop_nusd": incident.cost_before_stop_nusd,
+        "calls_before_stop": incident.calls_before_stop,
+    }

@@ -1,0 +1,36 @@
+"""A chain of evidence and actions on one subject, told as a story a person can check."""
+
+from typing import Literal
+
+import msgspec
+
+EvidenceClass = Literal["E1", "E2", "E3", "E4"]
+State = Literal["open", "confirmed", "false_alarm", "closed"]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a detector says: its class (design section 5), why, and how strongly (`value`, None
+    where it is certain). `request_id` is the call that showed it."""
+
+    kind: EvidenceClass = msgspec.field(name="class")
+    detector: str
+    reason: str
+    value: float | None = None
+    at_ms: int
+    request_id: str = ""
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """What was stopped, and why. Times are Unix ms; `cost_before_stop_nusd` is what is known to
+    have been spent between the first sign and the stop."""
+
+    id: str
+    subject: str
+    state: State = "open"
+    opened_ms: int
+    first_sign_ms: int
+    stopped_ms: int | None = None
+    actions: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    cost_before_stop_nusd: int = 0
+    calls_before_stop: int = 0

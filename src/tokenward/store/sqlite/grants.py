@@ -1,0 +1,197 @@
+"""Families of refresh tokens, and access tokens that are revoked before their time."""
+
+from collections import OrderedDict
+from functools import partial
+from typing import Any, Final, cast
+
+from tokenward.kernel.events import Event
+from tokenward.kernel.incidents import Incident
+from tokenward.keys.access_tokens import AccessToken, Kind, family_name, token_name
+from tokenward.keys.families import Family
+from tokenward.store.sqlite.database import Database
+from tokenward.store.sqlite.incidents import SqliteIncidents
+from tokenward.store.sqlite.journal import Journal
+
+CACHED_MAX: Final = 10_000
+ACCESS_MS_MAX: Final = 3_600_000
+"""Longer than any access token lives: as long its family's end is remembered here."""
+KEPT_MS: Final = 30 * 86_400_000
+"""How long a family that has ended can still be looked at."""
+SWEEP_BATCH: Final = 500
+_FIND: Final = (
+    "SELECT id, key, kind, thumbprint, got_by, scope, number, created_ms, used_ms, ends_ms, "
+    "ended_ms, ended_why FROM families WHERE id = ?"
+)
+_INSERT: Final = "INSERT INTO families VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE: Final = (
+    "UPDATE families SET number = ?, used_ms = ?, ended_ms = ?, ended_why = ? WHERE id = ?"
+)
+_REVOKED: Final = "SELECT name, until_ms FROM revoked_tokens"
+_IS_REVOKED: Final = "SELECT 1 FROM revoked_tokens WHERE name = ?"
+_REVOKE: Final = (
+    "INSERT INTO revoked_tokens VALUES (?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)"
+)
+_SWEEP_REVOKED: Final = "DELETE FROM revoked_tokens WHERE until_ms < ?"
+_SWEEP_FAMILIES: Final = (
+    "DELETE FROM families WHERE id IN "
+    "(SELECT id FROM families WHERE coalesce(ended_ms, ends_ms) < ? LIMIT ?)"
+)
+
+
+class SqliteGrants:
+    """Fulfils `keys.interfaces.GrantStore`.
+
+    What is revoked is in memory as a whole, so that each use of a token can ask without waiting.
+    Memory may know of a revocation that the disk then lost: it was not acknowledged, and refusing
+    too much is the safe side. It never knows of less.
+    """
+
+    def __init__(self, database: Database, journal: Journal, incidents: SqliteIncidents) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._journal = journal
+        self._incidents = incidents
+        self._cached: OrderedDict[str, Family] = OrderedDict()
+        self._revoked: dict[str, int] = dict(self._connection.execute(_REVOKED).fetchall())
+        database.caches.append(self)
+
+    def is_revoked(self, names: tuple[str, ...]) -> bool:
+        """Whether one of them is. Never stale."""
+        return any(name in self._revoked for name in names)
+
+    async def find(self, family_id: str) -> Family | None:
+        """The family, from memory or from the store."""
+        family = self._cached.get(family_id)
+        if family is not None:
+            self._cached.move_to_end(family_id)
+            return family
+        return await self._database.submit(partial(self._load, family_id))
+
+    async def add(self, family: Family) -> None:
+        """Keep a new family, with its entry."""
+        await self._database.submit(partial(self._add, family))
+
+    async def rotate(self, old: Family, new: Family) -> bool:
+        """Compare-and-set of the next number. False: somebody else was faster."""
+        assert new.number == old.number + 1, "numbers follow each other"
+        return await self._database.submit(
+            partial(self._replace, old, new), abandoned=partial(self._take_back, old, new)
+        )
+
+    async def end(self, old: Family, new: Family, incident: Incident | None) -> bool:
+        """End the family, its access tokens with it, with entry, event and incident. False:
+        somebody else was faster; look again."""
+        assert new.ended_why, "an end has a reason"
+        return await self._database.submit(partial(self._end, old, new, incident))
+
+    async def revoke(self, token: AccessToken, at_ms: int) -> None:
+        """Revoke one access token until its end."""
+        await self._database.submit(partial(self._revoke_token, token, at_ms))
+
+    async def sweep(self, now_ms: int) -> None:
+        """Forget what is over."""
+        over = [name for name, until_ms in self._revoked.items() if until_ms < now_ms]
+        for name in over:
+            del self._revoked[name]
+        await self._database.submit(partial(self._sweep, now_ms))
+
+    def _take_back(self, old: Family, new: Family, has_turned: bool) -> None:
+        """Who asked was told that the disk is late, and got no token: the old one is good still.
+        Counted as used, its next use would end the family."""
+        if has_turned:
+            self._database.push(partial(self._replace, new, old))
+
+    # -- inside a transaction -------------------------------------------------------------------
+
+    def _load(self, family_id: str) -> Family | None:
+        row = self._connection.execute(_FIND, (family_id,)).fetchone()
+        return None if row is None else self._keep(_read(row))
+
+    def _keep(self, family: Family) -> Family:
+        self._cached[family.id] = family
+        self._cached.move_to_end(family.id)
+        if len(self._cached) > CACHED_MAX:
+            self._cached.popitem(last=False)
+        return family
+
+    def _add(self, family: Family) -> None:
+        self._connection.execute(_INSERT, _row(family))
+        detail = {"family": family.id, "got_by": family.got_by}
+        self._journal.note("family_created", family.created_ms, key=family.key_id, detail=detail)
+        self._keep(family)
+
+    def _replace(self, old: Family, new: Family) -> bool:
+        if self._load(old.id) != old:
+            return False
+        assert not old.ended_why, "what ended stays so"
+        values = (new.number, new.used_ms, new.ended_ms, new.ended_why, new.id)
+        self._connection.execute(_UPDATE, values)
+        self._keep(new)
+        return True
+
+    def _end(self, old: Family, new: Family, incident: Incident | None) -> bool:
+        assert new.ended_ms is not None, "an end has a moment"
+        if not self._replace(old, new):
+            return False
+        self._revoke(family_name(new.id), new.ended_ms + ACCESS_MS_MAX)
+        self._tell("family:revoked", new.id, new.key_id, new.ended_ms, new.ended_why)
+        if incident is not None:
+            self._incidents.open(incident)
+        return True
+
+    def _revoke_token(self, token: AccessToken, at_ms: int) -> None:
+        name = token_name(token.jti)
+        if self._connection.execute(_IS_REVOKED, (name,)).fetchone() is None:
+            self._tell("token:revoked", token.jti, token.key_id, at_ms, "its client asked for it")
+        self._revoke(name, token.expires_ms)
+
+    def _revoke(self, name: str, until_ms: int) -> None:
+        self._connection.execute(_REVOKE, (name, until_ms))
+        self._revoked[name] = max(until_ms, self._revoked.get(name, 0))
+
+    def _tell(self, kind: str, its_id: str, key_id: str, at_ms: int, why: str) -> None:
+        """An entry, and an event for people."""
+        what = kind.partition(":")[0]
+        detail = {what: its_id, "why": why}
+        self._journal.note(kind.replace(":", "_"), at_ms, key=key_id, detail=detail)
+        facts: dict[str, str | int | None] = {"key": key_id, "why": why}
+        self._journal.tell(Event(ts=at_ms, kind=kind, subject=f"{what}:{its_id}", facts=facts))
+
+    def _sweep(self, now_ms: int) -> None:
+        self._connection.execute(_SWEEP_REVOKED, (now_ms,))
+        self._connection.execute(_SWEEP_FAMILIES, (now_ms - KEPT_MS, SWEEP_BATCH))
+
+    # -- as the database asks -------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Nothing waits: changes are written as they are made."""
+
+    def forget(self) -> None:
+        """Read families anew: what was seen in memory did not last."""
+        self._cached.clear()
+
+
+def _row(family: Family) -> tuple[object, ...]:
+    return (
+        family.id, family.key_id, family.kind, family.thumbprint, family.got_by, family.scope,
+        family.number, family.created_ms, family.used_ms, family.ends_ms, family.ended_ms,
+        family.ended_why,
+    )  # fmt: skip
+
+
+def _read(row: tuple[Any, ...]) -> Family:
+    return Family(
+        id=row[0],
+        key_id=row[1],
+        kind=cast(Kind, row[2]),
+        thumbprint=row[3],
+        got_by=row[4],
+        scope=row[5],
+        number=row[6],
+        created_ms=row[7],
+        used_ms=row[8],
+        ends_ms=row[9],
+        ended_ms=row[10],
+        ended_why=row[11],
+    )
