@@ -43,7 +43,7 @@ from tokenward.providers.openai import OPENAI
 from tokenward.settings import Settings
 from tokenward.settings.own_secrets import read_admin_token, read_master_keys, read_pepper
 from tokenward.settings.served import price_book, providers
-from tokenward.settings.tls import certificate_source, tls_context
+from tokenward.settings.tls import certificate_source, sees_certificates, tls_context
 from tokenward.settings.urls import check_issuer_url
 from tokenward.settings.workloads import pins_of, rules_of
 from tokenward.store.sqlite import SqliteStore
@@ -281,6 +281,8 @@ def office(
         dice=RealDice(),
         zone=settings.server.zone,
         bearer_cap=settings.keys.bearer_cap,
+        rules=rules_of(settings),
+        sees_certificates=sees_certificates(settings),
         check=check,
     )
 

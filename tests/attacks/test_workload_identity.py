@@ -302,6 +302,15 @@ def test_a_rule_whose_key_is_gone_or_frozen_opens_nothing(world: World) -> None:
     assert world.call(holder, token).status == 200
 
 
+def test_the_doctor_names_the_rule_whose_key_is_gone(world: World) -> None:
+    done = world.guard.run("--json", "doctor")
+    assert done.returncode == 1, done.stderr
+    (check,) = (c for c in json.loads(done.stdout)["checks"] if c["name"] == "workload")
+    assert not check["ok"]
+    assert check["why"].startswith("rule gone: there is no key NoSuchKey012; ")
+    assert "rule ci" not in check["why"]
+
+
 FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
     "same name, another repository": ("workload:repository", {"repository_id": "75"}),
     "same name, another owner": ("workload:repository", {"repository_owner_id": "66"}),

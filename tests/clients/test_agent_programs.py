@@ -13,13 +13,14 @@ import pytest
 
 from agent import AgentProcess
 from clients.test_node_sdks import SAID, run, seen
-from guard import GuardProcess
+from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess
 from tab import Tab
 from vendor import coding_tool
 
 WAIT_S = 120
 BINDS = ("dpop", "dpop+body")
+CHAT = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 
 class BoundTab(Tab):
@@ -54,6 +55,15 @@ def bound(
         assert agent.log() == "", "it warned of something"
 
 
+@pytest.fixture
+def impatient(standin: StandinProcess, tmp_path: Path) -> Iterator[GuardProcess]:
+    """A guard that does not wait for what a caller left behind."""
+    settings = provider_settings(standin.base_url) + "\n[server]\nhangup_drain_s = 0.5\n"
+    environ = {"PROVIDER_KEY": standin.credential}
+    with running_guard(tmp_path / "guard", settings, environ) as running:
+        yield running
+
+
 @pytest.mark.slow
 @pytest.mark.req("K-9", "M-8")
 @pytest.mark.parametrize("bind", BINDS)
@@ -72,18 +82,24 @@ def test_the_node_sdks_work_unchanged_with_the_agent_as_base_url(
         ]
 
 
-def curl(*words: str, body: dict[str, Any] | None = None) -> str:
-    """What curl prints."""
+def running_curl(*words: str, body: dict[str, Any] | None = None) -> subprocess.Popen[str]:
+    """A curl that was started."""
     sent = [] if body is None else ["-H", "content-type: application/json", "-d", json.dumps(body)]
-    done = subprocess.run(
+    return subprocess.Popen(
         ["curl", "-sS", "--max-time", str(WAIT_S), *words, *sent],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env={"PATH": os.environ["PATH"]},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+
+
+def curl(*words: str, body: dict[str, Any] | None = None) -> str:
+    """What curl prints."""
+    with running_curl(*words, body=body) as process:
+        printed, complaint = process.communicate()
+    assert process.returncode == 0, complaint
+    return printed
 
 
 @pytest.mark.req("K-9")
@@ -91,8 +107,7 @@ def curl(*words: str, body: dict[str, Any] | None = None) -> str:
 def test_curl_works_unchanged_in_every_dialect(
     guard: GuardProcess, standin: StandinProcess, tmp_path: Path, bind: str
 ) -> None:
-    messages = [{"role": "user", "content": "hi"}]
-    claude = {"model": "claude-haiku-4-5", "max_tokens": 50, "messages": messages}
+    claude = {"model": "claude-haiku-4-5", "max_tokens": 50, "messages": CHAT["messages"]}
     gemini = {
         "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
         "generationConfig": {"maxOutputTokens": 50},
@@ -102,7 +117,7 @@ def test_curl_works_unchanged_in_every_dialect(
         chat = curl(
             f"{agent.base_url}/v1/chat/completions",
             *("-H", f"Authorization: Bearer {token}", "-H", tag),
-            body={"model": "gpt-5-mini", "messages": messages},
+            body=CHAT,
         )
         assert json.loads(chat)["choices"][0]["finish_reason"] == "stop"
         message = curl(
@@ -121,24 +136,26 @@ def test_curl_works_unchanged_in_every_dialect(
 
 
 def test_curl_sees_a_stream_as_it_comes(
-    guard: GuardProcess, standin: StandinProcess, tmp_path: Path
+    impatient: GuardProcess, standin: StandinProcess, tmp_path: Path
 ) -> None:
-    with bound(guard, standin, tmp_path, "dpop") as (tab, agent):
-        streamed = curl(
-            *("-N", f"{agent.base_url}/v1/chat/completions", "-w", "%{time_starttransfer}"),
-            *("-H", f"Authorization: Bearer {agent.token}"),
-            *("-H", f"x-standin: tag={tab.key_id}; chunks=6; gap_ms=300"),
-            body={
-                "model": "gpt-5-mini",
-                "messages": [{"role": "user", "content": "hi"}],
-                "stream": True,
-            },
-        )
-        events, _, first_s = streamed.rpartition("\n")
-        assert events.strip().endswith("data: [DONE]")
-        assert float(first_s) < 6 * 0.3, "the first byte came before the last was made"
+    """The provider makes one piece and, until curl is gone, nothing more: had anybody on the way
+    waited for what comes next, curl would have printed nothing."""
+    body = {**CHAT, "stream": True}
+    with bound(impatient, standin, tmp_path / "home", "dpop") as (tab, agent):
+        words = ("-N", f"{agent.base_url}/v1/chat/completions")
+        words += ("-H", f"Authorization: Bearer {agent.token}")
+        script = f"x-standin: tag={tab.key_id}; chunks=6; fail=hang@1"
+        with running_curl(*words, "-H", script, body=body) as process:
+            assert process.stdout is not None
+            printed = next((line for line in process.stdout if '"delta":{"content":' in line), "")
+            assert printed.startswith("data: "), "it printed nothing"
+            assert process.poll() is None, "and waits for more"
+            process.terminate()
         (record,) = tab.records(1)
-        assert record["outcome"] == "complete"
+        assert record["outcome"] == "hung_up"
+        whole = curl(*words, "-H", f"x-standin: tag={tab.key_id}; chunks=6", body=body)
+        assert whole.strip().endswith("data: [DONE]")
+        assert tab.records(2)[1]["outcome"] == "complete"
 
 
 def test_curl_with_another_key_gets_nothing_through_the_agent(

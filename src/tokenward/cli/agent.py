@@ -25,6 +25,9 @@ def add(verbs: Verbs) -> None:
     agent.add_argument("--host", metavar="H", default="127.0.0.1", help="a loopback address")
     agent.add_argument("--port", metavar="P", type=int, default=PORT, help=f"default: {PORT}")
     agent.add_argument("--enrol", metavar="CODE", help="enrol first, with this one-time code")
+    agent.add_argument(
+        "--replace", action="store_true", help="with --enrol: give up another key's holder"
+    )
     agent.add_argument("--name", metavar="NAME", default="default", help="of the enrolled holder")
     agent.add_argument("--print-token", action="store_true", help="print the local token as well")
     agent.set_defaults(run=_agent)
@@ -73,7 +76,7 @@ def _holder(args: Namespace) -> "Holder":
     if args.enrol:
         if not args.guard:
             raise CommandError("--enrol needs the guard's address: --guard URL", "usage:wrong", 2)
-        return enrol(args.guard, args.enrol, name=args.name)
+        return enrol(args.guard, args.enrol, name=args.name, replace=args.replace)
     holder = load_holder(args.name)
     try:
         is_other = args.guard and origin_of(args.guard) != origin_of(holder.guard_url)

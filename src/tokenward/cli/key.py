@@ -260,6 +260,11 @@ def _rotate(args: Namespace, desk: Desk) -> None:
         "no longer works" if parse_duration_ms(args.grace) == 0 else f"works for {args.grace} more"
     )
     desk.note(f"The old secret {ending}.")
+    if made["holder"]:
+        desk.note(
+            "An agent or program that enrolled knows the old one. Enrol it anew instead: "
+            f"tokenward key enrol {made['id']}"
+        )
 
 
 def _enrol(args: Namespace, desk: Desk) -> None:

@@ -14,15 +14,22 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from tokenward.client.address import is_loopback, origin_of
-from tokenward.client.errors import EnrolmentError, KeepingError
+from tokenward.client.errors import ClientError, EnrolmentError, KeepingError
 from tokenward.client.guard_clock import GuardClock
 from tokenward.client.holder import Bind, Holder, draw_private_key, draw_proof_id
-from tokenward.client.keeping import DEFAULT_NAME, check_place, is_kept, save_holder
+from tokenward.client.keeping import (
+    DEFAULT_NAME,
+    check_place,
+    is_kept,
+    load_holder,
+    save_holder,
+)
 from tokenward.client.signer import Signer
 from tokenward.kernel.secret import Secret
 
 PATH: Final = "/oauth/enrolment"
 CODE_PREFIX: Final = "tw_ec_"
+ID_CHARS: Final = 12
 WAIT_S_MAX: Final = 10.0
 ANSWER_BYTES_MAX: Final = 65_536
 _ATTEMPTS_MAX: Final = 4  # one each for the nonce, the clock and a lost answer, one that counts
@@ -70,7 +77,8 @@ def enrol(
 
     `guard_url` is the guard's address without `/v1`: https, or http on this machine (or with
     `allow_plain_http`: then whoever listens on the way gets the code). `replace` gives up the
-    holder that is kept under `name`. Raises KeepingError before the code is spent, and
+    holder that is kept under `name`; one of the same key needs no such word, because the new code
+    has put it out already. Raises KeepingError before the code is spent, and
     EnrolmentError, which says whether it was.
     """
     base = _checked_url(guard_url, allow_plain_http)
@@ -79,10 +87,11 @@ def enrol(
             f"That is not an enrolment code (they begin with {CODE_PREFIX}), so it was not sent. "
             "It is what `tokenward key create --bind dpop` shows beside the key"
         )
-    if is_kept(name) and not replace:
+    if is_kept(name) and not replace and not _is_of_same_key(name, code):
         raise KeepingError(
-            f"A holder is enrolled as {name!r} already, and its private key would be lost. Choose "
-            "another name, or say that it may be replaced. The code was not used"
+            f"A holder of another key is enrolled as {name!r} already, and its private key would "
+            "be lost. Choose another name (--name), or say that it may be replaced (--replace). "
+            "The code was not used"
         )
     check_place(name)
     private_key = draw_private_key()
@@ -106,6 +115,14 @@ def enrol(
             f"spent and nobody holds the key now: tokenward key enrol {enrolled.id}"
         ) from None
     return holder
+
+
+def _is_of_same_key(name: str, code: str) -> bool:
+    """A code carries the id of its key, as keys do."""
+    try:
+        return load_holder(name).key_id == code[len(CODE_PREFIX) :][:ID_CHARS]
+    except ClientError:
+        return False
 
 
 def _checked_url(guard_url: str, allow_plain_http: bool) -> str:

@@ -17,6 +17,11 @@ def certificate_source(settings: Settings) -> CertificateSource:
     )
 
 
+def sees_certificates(settings: Settings) -> bool:
+    """Whether a caller can show a certificate at all: to the guard itself or through a proxy."""
+    return bool(settings.server.tls_client_ca or settings.server.client_certificate_header)
+
+
 def tls_context(settings: Settings) -> SSLContext | None:
     """The server's side of TLS; None without. Raises SettingsError for files that will not do."""
     server, folder = settings.server, settings.base_dir

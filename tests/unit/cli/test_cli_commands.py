@@ -271,6 +271,7 @@ def test_doctor_is_content_after_init(shell: Shell) -> None:
     names = [check["name"] for check in value["checks"]]
     for name in ("settings", "secrets", "disk", "prices", "providers", "guard", "clock", "ledger"):
         assert name in names
+    assert "workload" not in names, "there are no rules"
     assert "All is well." in shell("doctor").out
 
 
@@ -314,6 +315,9 @@ def test_a_head_that_cannot_be_proven_is_wrong_usage(
         (lambda shell: shell.config.write_text("[serv]"), "settings"),
         (lambda shell: _append(shell.config, '[[provider]]\nname = "x"\ndialect = "openai"\n'
          'base_url = "http://127.0.0.1:9"\ncredential = "none"\nmodels = ["no-such"]\n'), "prices"),
+        (lambda shell: _append(shell.config, '[[workload]]\nname = "x"\nkind = "oidc"\n'
+         'key = "NoSuchKey012"\naudience = "x"\nissuer = "https://a.example"\nsubject = "s"\n'),
+         "workload"),
     ],
 )  # fmt: skip
 def test_doctor_names_what_is_wrong_and_exits_1(shell: Shell, harm, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -184,8 +185,15 @@ def test_a_place_that_broke_meanwhile_is_said_with_the_keys_id(desk: Desk, home:
         enrol(desk.url, CODE)
 
 
-def test_a_holder_is_only_replaced_when_that_is_said(desk: Desk) -> None:
-    save_holder(holder())
+def test_a_new_code_for_the_same_key_replaces_its_holder(desk: Desk) -> None:
+    """The guard shut the one before out when it made the code."""
+    save_holder(replace(holder(), key_id=KEY_ID))
+    made = enrol(desk.url, CODE)
+    assert load_holder().signer().thumbprint == made.signer().thumbprint
+
+
+def test_a_holder_of_another_key_is_only_replaced_when_that_is_said(desk: Desk) -> None:
+    save_holder(replace(holder(), key_id="another0key0"))
     with pytest.raises(KeepingError, match="already"):
         enrol(desk.url, CODE)
     assert desk.seen == []

@@ -54,6 +54,8 @@ class World:
             dice=SystemDice(),
             zone="UTC",
             bearer_cap="",
+            rules=(),
+            sees_certificates=False,
             check=self._check,
         )
         self.door = AdminDoor(self.office, Secret(TOKEN, "admin token"), failed_login_wait_s=0.001)

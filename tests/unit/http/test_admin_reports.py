@@ -1,17 +1,21 @@
 """Usage, events, records and the doctor behind the admin door, each as the document says."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from tokenward.http.admin.door import AdminDoor
 from tokenward.http.admin.office import Check
 from tokenward.http.admin.openapi import document
 from tokenward.http.admin.route import PREFIX
 from tokenward.http.admin.routes import ROUTES
 from tokenward.kernel.incidents import Evidence, Incident
-from unit.http.admin_world import Answer, World
+from tokenward.kernel.secret import Secret
+from tokenward.keys.workload_rules import Rule
+from unit.http.admin_world import TOKEN, Answer, World
 
 DOCUMENT = json.loads(json.dumps(document(ROUTES)))
 HOUR_MS = 3_600_000
@@ -148,6 +152,74 @@ async def test_the_doctor_names_keys_that_end_soon_and_that_nobody_uses(world: W
     checks = {c["name"]: c for c in (await world.ask("GET", "/doctor")).value["checks"]}
     assert old in checks["keys"]["why"]
     assert checks["keys"]["ok"]
+
+
+async def workload_checks(
+    world: World, *key_ids: str, sees_certificates: bool = False
+) -> list[dict[str, Any]]:
+    """What the doctor says of rules `r0`, `r1`, …, one for each of these keys."""
+    rules = tuple(
+        Rule(name=f"r{n}", kind="oidc", key_id=key_id, issuer="https://a.example", algorithms=())
+        for n, key_id in enumerate(key_ids)
+    )
+    office = replace(world.office, rules=rules, sees_certificates=sees_certificates)
+    world.door = AdminDoor(office, Secret(TOKEN, "admin token"))
+    value = conforms("GET", "/doctor", await world.ask("GET", "/doctor"))
+    found = [check for check in value["checks"] if check["name"] == "workload"]
+    assert value["ok"] == all(check["ok"] for check in found)
+    return found
+
+
+async def test_the_doctor_says_nothing_of_workloads_where_there_are_no_rules(world: World) -> None:
+    assert await workload_checks(world) == []
+
+
+async def test_the_doctor_finds_rules_whose_key_gives_tokens_well(world: World) -> None:
+    ids = [(await world.make_key(bind=bind))["id"] for bind in ("none", "dpop", "dpop+body")]
+    (check,) = await workload_checks(world, *ids)
+    assert check["ok"], "a key that waits for its holder, or has none, still stands for workloads"
+    assert "rules: 3" in check["why"]
+
+
+async def test_the_doctor_names_each_rule_whose_key_cannot_be_used(world: World) -> None:
+    wishes: list[dict[str, str]] = [{}, {}, {"expires": "2d"}, {}]
+    ids = [(await world.make_key(**wish))["id"] for wish in wishes]
+    await world.ask("POST", f"/keys/{ids[0]}/freeze", {"why": "a test"})
+    await world.ask("POST", f"/keys/{ids[1]}/revoke", {"why": "a test"})
+    world.clock.ahead_ms = 3 * 24 * HOUR_MS
+    (check,) = await workload_checks(world, *ids, "NoSuchKey012")
+    assert not check["ok"]
+    said = check["why"].split("; rule ")
+    assert [finding.removeprefix("rule ")[:2] for finding in said] == ["r0", "r1", "r2", "r4"]
+    for finding, words in zip(
+        said,
+        (
+            f"tokenward key unfreeze {ids[0]}",
+            f"{ids[1]} is revoked",
+            f"{ids[2]} is expired",
+            "no key NoSuchKey012",
+        ),
+        strict=True,
+    ):
+        assert words in finding
+
+
+async def test_the_doctor_knows_a_rule_whose_key_asks_for_what_nobody_can_show(
+    world: World,
+) -> None:
+    key_id = (await world.make_key(bind="mtls"))["id"]
+    (check,) = await workload_checks(world, key_id)
+    assert not check["ok"]
+    assert f"{key_id} is bound by certificate" in check["why"]
+    (check,) = await workload_checks(world, key_id, sees_certificates=True)
+    assert check["ok"], check
+
+
+async def test_of_many_rules_that_cannot_work_the_doctor_names_the_first(world: World) -> None:
+    (check,) = await workload_checks(world, *["NoSuchKey012"] * 7)
+    assert "rule r4: " in check["why"]
+    assert check["why"].endswith(" and 2 more")
+    assert "r5" not in check["why"]
 
 
 async def test_an_audit_tells_the_head_and_holds_a_kept_one_against_the_chain(

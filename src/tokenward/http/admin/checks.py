@@ -1,10 +1,12 @@
-"""What the doctor looks at behind the door: the clock, the keys and the ledger."""
+"""What the doctor looks at behind the door: the clock, the keys, the workloads, the ledger."""
 
 from typing import Final
 
 from tokenward.http.admin.office import Check, Office
 from tokenward.kernel.moments import rfc3339
+from tokenward.keys.access_tokens import fits_kind
 from tokenward.keys.records import KeyRecord
+from tokenward.keys.workload_rules import Rule
 from tokenward.ledger.statement import Head
 
 RELEASED_MS: Final = 1_767_225_600_000
@@ -46,6 +48,22 @@ def check_keys(office: Office, keys: list[KeyRecord]) -> Check:
     return Check(name="keys", ok=True, why="; ".join(said))
 
 
+def check_workloads(office: Office, keys: list[KeyRecord]) -> list[Check]:
+    """Whether each rule's key can give a workload tokens; nothing where there are no rules."""
+    if not office.rules:
+        return []
+    known = {key.id: key for key in keys}
+    findings = [
+        f"rule {rule.name}: {why}"
+        for rule in office.rules
+        if (why := _why_closed(office, rule, known.get(rule.key_id)))
+    ]
+    if findings:
+        return [Check(name="workload", ok=False, why=_some(findings, "; "))]
+    why = f"rules: {len(office.rules)}, each names a live key that gives its workloads tokens"
+    return [Check(name="workload", ok=True, why=why)]
+
+
 async def check_ledger(office: Office) -> Check:
     """Whether it can be read."""
     accounts = len(await office.books.accounts())
@@ -64,11 +82,33 @@ async def prove_ledger(office: Office, kept: Head | None) -> tuple[Check, Head |
         if kept is not None:
             why += f"; entry {kept.seq} and all before it are those of the head you kept"
         return Check(name="ledger", ok=True, why=why), head if head.seq > 0 else None
-    shown = [f"{one.check} {one.subject}: {one.why}" for one in findings[:SHOWN_MAX]]
-    more = f" and {len(findings) - SHOWN_MAX} more" if len(findings) > SHOWN_MAX else ""
-    return Check(name="ledger", ok=False, why="; ".join(shown) + more), None
+    said = [f"{one.check} {one.subject}: {one.why}" for one in findings]
+    return Check(name="ledger", ok=False, why=_some(said, "; ")), None
+
+
+def _why_closed(office: Office, rule: Rule, key: KeyRecord | None) -> str:
+    """Why every exchange by this rule is refused, and what to do; "" if it is not."""
+    if key is None:
+        return (
+            f"there is no key {rule.key_id}; name one of tokenward key list, start the guard anew"
+        )
+    state = key.shown_state(office.clock.now_ms())
+    if state == "frozen":
+        return f"its key is frozen; tokenward key unfreeze {key.id}"
+    if state != "live":
+        return f"its key {key.id} is {state} for ever; name a live one, start the guard anew"
+    if not office.sees_certificates and not fits_kind(key, "dpop"):
+        return (
+            f"its key {key.id} is bound by certificate, and nobody can show this guard one; name "
+            "a key with --bind dpop, or set server.tls_client_ca or client_certificate_header"
+        )
+    return ""
 
 
 def _names(keys: list[KeyRecord]) -> str:
-    shown = ", ".join(key.id for key in keys[:SHOWN_MAX])
-    return shown + (f" and {len(keys) - SHOWN_MAX} more" if len(keys) > SHOWN_MAX else "")
+    return _some([key.id for key in keys], ", ")
+
+
+def _some(texts: list[str], between: str) -> str:
+    more = f" and {len(texts) - SHOWN_MAX} more" if len(texts) > SHOWN_MAX else ""
+    return between.join(texts[:SHOWN_MAX]) + more

@@ -13,6 +13,7 @@ from tokenward.kernel.incidents import Incident
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
 from tokenward.keys.interfaces import KeyStore
+from tokenward.keys.workload_rules import Rule
 from tokenward.ledger.interfaces import Books, Ledger
 
 
@@ -59,8 +60,9 @@ class Incidents(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
     """Everything an admin command may touch. `zone` is the time zone of caps that name none;
-    `bearer_cap` the cap of keys that name none and are bound to nobody ("": none); `check` looks
-    at what only this process can see (its credentials, prices, settings)."""
+    `bearer_cap` the cap of keys that name none and are bound to nobody ("": none); `rules` say
+    which keys stand for workloads; `sees_certificates`: callers can show one to this guard;
+    `check` looks at what only this process can see (its credentials, prices, settings)."""
 
     keys: KeyStore
     ledger: Ledger
@@ -73,4 +75,6 @@ class Office:
     dice: Dice
     zone: str
     bearer_cap: str
+    rules: tuple[Rule, ...]
+    sees_certificates: bool
     check: Callable[[], Awaitable[list[Check]]] = field(repr=False)

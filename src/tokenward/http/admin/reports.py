@@ -6,7 +6,13 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 
 import tokenward
-from tokenward.http.admin.checks import check_clock, check_keys, check_ledger, prove_ledger
+from tokenward.http.admin.checks import (
+    check_clock,
+    check_keys,
+    check_ledger,
+    check_workloads,
+    prove_ledger,
+)
 from tokenward.http.admin.office import Office
 from tokenward.http.admin.route import Ask, Nothing
 from tokenward.http.admin.shapes import DoctorShape, EventShape, StatusShape, UsageShape
@@ -108,6 +114,7 @@ async def doctor(office: Office, ask: Look) -> DoctorShape:
         *await office.check(),
         check_clock(office, keys),
         check_keys(office, keys),
+        *check_workloads(office, keys),
     ]
     head = None
     if ask.audit:

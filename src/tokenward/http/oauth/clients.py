@@ -152,14 +152,15 @@ def _enrolled_key(
 
 
 async def _by_certificate(service: Service, visit: Visit) -> Client | Denied | None:
+    """Whoever shows another certificate is a public client and not turned away here, because a
+    refresh token that is redeemed with it must end its family."""
     if not visit.certificate:
         return None
     record = await _find(service, visit.form.get("client_id", ""))
-    if record is None or record.caveats.bind != "mtls" or not record.holder:
+    if record is None or record.caveats.bind != "mtls":
         return None
-    if not fits_holder(record, "mtls", visit.certificate):
-        return UNKNOWN
-    return _of_holder(service, record)
+    is_its = fits_holder(record, "mtls", visit.certificate)
+    return _of_holder(service, record) if is_its else None
 
 
 def _of_holder(service: Service, record: KeyRecord) -> Client | Denied:
