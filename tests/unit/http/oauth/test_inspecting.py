@@ -4,7 +4,7 @@ import pytest
 
 from holder import Holder
 from tokenward.keys import life
-from unit.http.oauth.test_token_endpoint import assertion
+from unit.http.oauth.test_token_clients import assertion
 from unit.http.oauth.token_world import (
     ACCESS_TOKEN,
     EXCHANGE,
