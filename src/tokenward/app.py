@@ -290,7 +290,12 @@ def office(
 async def open_store(settings: Settings) -> SqliteStore:
     """The records, under this process's lock. Raises StoreError."""
     thresholds = tuple(sorted(round(share * 1000) for share in settings.alerts.thresholds))
-    return await SqliteStore.open(settings.data_dir, clock=RealClock(), thresholds=thresholds)
+    return await SqliteStore.open(
+        settings.data_dir,
+        clock=RealClock(),
+        thresholds=thresholds,
+        commit_limit_s=settings.ledger.commit_limit_s,
+    )
 
 
 @asynccontextmanager

@@ -141,7 +141,7 @@ def test_one_proof_in_a_race_of_four_processes_reaches_the_provider_once(
     port = urlsplit(guard.base_url).port
     rounds = race(RACERS, send_all, port, [wire(call, guard) for call in calls])
     for statuses in rounds:
-        assert sorted(statuses) == [b"HTTP/1.1 200 OK"] + [b"HTTP/1.1 401 Unauthorized"] * 3
+        assert sorted(statuses) == [b"HTTP/1.1 200 OK"] + [b"HTTP/1.1 401 Unauthorized"] * 3, rounds
     assert len(rounds) == len(standin.requests()) == len(standin.bill()["lines"]) == ROUNDS
     (cap,) = settled_caps(guard, bound.key)
     assert cap["held"] == 0

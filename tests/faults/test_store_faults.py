@@ -34,7 +34,8 @@ def own(standin: StandinProcess, tmp_path: Path) -> Iterator[GuardProcess]:
     settings = provider_settings(standin.base_url)
     settings += "\n[server]\ncall_limit_s = 3\nhangup_drain_s = 0.5\ndrain_s = 0.5\n"
     settings += "\n[ledger]\nhold_ttl_s = 5\n"
-    with running_guard(tmp_path / "own", settings, {"PROVIDER_KEY": standin.credential}) as guard:
+    environ = {"PROVIDER_KEY": standin.credential, "TOKENWARD_LEDGER__COMMIT_LIMIT_S": "0.75"}
+    with running_guard(tmp_path / "own", settings, environ) as guard:
         yield guard
 
 

@@ -163,6 +163,7 @@ class Ledger(_Table, frozen=True, kw_only=True):
 
     hold_ttl_s: Annotated[float, Meta(gt=0, le=43_200)] = 900
     throttle_wait_s: Seconds = 30
+    commit_limit_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.75
     exact_counts: bool = False
 
 
