@@ -13,6 +13,7 @@ from tokenward.keys.families import Family, end
 from tokenward.keys.records import KeyRecord
 from tokenward.keys.scopes import Scope
 from tokenward.store.sqlite import SqliteStore
+from tokenward.store.sqlite.grants import SqliteGrants
 
 KEY = "AbCdEf012345"
 NOW_MS = 1_795_000_000_000
@@ -47,7 +48,7 @@ def turned(old: Family) -> Family:
 
 
 @pytest.fixture
-async def grants(store: SqliteStore):  # type: ignore[no-untyped-def]
+async def grants(store: SqliteStore) -> SqliteGrants:
     await add_key(store)
     return store.grants
 
@@ -69,7 +70,7 @@ async def test_a_family_is_kept_over_a_restart(reopen: Opener) -> None:
     assert await store.grants.find("g" * 12) is None
 
 
-async def test_of_many_at_once_one_rotates(grants) -> None:  # type: ignore[no-untyped-def]
+async def test_of_many_at_once_one_rotates(grants: SqliteGrants) -> None:
     await grants.add(family())
     old = await grants.find("f" * 12)
     won = await asyncio.gather(*(grants.rotate(old, turned(old)) for _ in range(20)))
@@ -77,7 +78,7 @@ async def test_of_many_at_once_one_rotates(grants) -> None:  # type: ignore[no-u
     assert (await grants.find("f" * 12)).number == 1
 
 
-async def test_an_end_and_a_turn_at_once_leave_one_truth(grants) -> None:  # type: ignore[no-untyped-def]
+async def test_an_end_and_a_turn_at_once_leave_one_truth(grants: SqliteGrants) -> None:
     await grants.add(family())
     old = family()
     dead = end(old, "refresh:reused", NOW_MS)
@@ -126,7 +127,7 @@ async def test_a_revoked_token_is_known_at_once_and_until_its_end(reopen: Opener
     assert not store.grants.is_revoked(token.names)
 
 
-async def test_families_are_forgotten_a_month_after_their_end(grants) -> None:  # type: ignore[no-untyped-def]
+async def test_families_are_forgotten_a_month_after_their_end(grants: SqliteGrants) -> None:
     month_ms = 30 * 86_400_000
     await grants.add(family())
     await grants.sweep(family().ends_ms + month_ms)

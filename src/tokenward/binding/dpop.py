@@ -158,11 +158,10 @@ def access_token_hash(credential: str) -> str:
 
 
 def _replay_key(thumbprint: str, jti: str) -> bytes:
-    """Each part with its length, so that no two proofs share one. The address is left out, which
-    RFC 9449 section 11.1 would allow to keep apart: one address can be spelled in many ways, and
-    each spelling would be a use of its own."""
+    """By who signed and `jti`. The address is left out, which RFC 9449 section 11.1 would allow to
+    keep apart: one address can be spelled in many ways, and each would be a use of its own."""
     parts = (part.encode("utf-8", "surrogatepass") for part in (thumbprint, jti))
-    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).digest()
+    return jws.replay_key(*parts)
 
 
 def _same(said: str, known: str) -> bool:

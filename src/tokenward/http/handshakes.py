@@ -60,7 +60,8 @@ class TlsDoor:
             self._context,
             is_up,
             server_side=True,
-            ssl_handshake_timeout=self._limits.handshake_wait_s,  # type: ignore[arg-type]  # s
+            # typeshed says int; asyncio takes any number of seconds
+            ssl_handshake_timeout=self._limits.handshake_wait_s,  # type: ignore[arg-type]
             ssl_shutdown_timeout=self._limits.write_wait_s,
         )
 

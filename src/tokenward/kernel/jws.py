@@ -5,6 +5,7 @@ left over at the end of a part, a member twice in one object.
 """
 
 import binascii
+import hashlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from tokenward.kernel.json_text import JsonObject, parse_object
+from tokenward.kernel.json_text import JsonObject, JsonValue, parse_object
 
+_YEAR_5138_S: Final = 100_000_000_000
 _PART: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 
@@ -59,3 +61,16 @@ def decode(part: bytes) -> bytes:
     if encode(data) != part:
         raise ValueError("a part of it has bits left over")
     return data
+
+
+def numeric_date_ms(seconds: JsonValue) -> int | None:
+    """A NumericDate (RFC 7519 section 2) as Unix ms; None for what is none, or is out of reason."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return int(seconds * 1000) if 0 < seconds < _YEAR_5138_S else None
+
+
+def replay_key(*parts: bytes) -> bytes:
+    """Under which something that is good once is remembered. Each part counts with its length, so
+    that no two things share a key."""
+    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).digest()

@@ -4,7 +4,6 @@ Made for this guard alone: the audience is its issuer identifier and nothing els
 server that a client trusts could replay here what it was given (audience injection).
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,10 +68,11 @@ def check_assertion(
         raise ValueError("it is not signed by the enrolled key")
     if claims.get("aud") != issuer:
         raise ValueError("aud must be this issuer's identifier, alone")
-    made_ms, expires_ms = _ms(claims.get("iat")), _ms(claims.get("exp"))
+    made_ms = jws.numeric_date_ms(claims.get("iat"))
+    expires_ms = jws.numeric_date_ms(claims.get("exp"))
     if expires_ms is None or not now_ms < expires_ms <= now_ms + LIFETIME_MS_MAX + SKEW_MS:
         raise ValueError("exp must be in the future, and at most 5 minutes away")
-    starts_ms = _ms(claims["nbf"]) if "nbf" in claims else made_ms
+    starts_ms = jws.numeric_date_ms(claims["nbf"]) if "nbf" in claims else made_ms
     if made_ms is None or starts_ms is None or max(made_ms, starts_ms) > now_ms + SKEW_MS:
         raise ValueError("iat and nbf must be moments that have come")
     if made_ms + SKEW_MS < since_ms:
@@ -81,13 +81,4 @@ def check_assertion(
     if not isinstance(jti, str) or not 0 < len(jti) <= JTI_CHARS_MAX:
         raise ValueError(f"jti must be 1 to {JTI_CHARS_MAX} characters")
     parts = (b"assertion", assertion.client_id.encode(), jti.encode("utf-8", "surrogatepass"))
-    named = b"".join(len(part).to_bytes(4) + part for part in parts)
-    return Claimed(hashlib.sha256(named).digest(), expires_ms + SKEW_MS)
-
-
-def _ms(value: object) -> int | None:
-    """A NumericDate (RFC 7519 section 2), within reason."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < 100_000_000_000:  # type: ignore[operator]
-        return None
-    return int(value * 1000)  # type: ignore[operator]
+    return Claimed(jws.replay_key(*parts), expires_ms + SKEW_MS)

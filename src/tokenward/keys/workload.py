@@ -8,7 +8,6 @@ good. What does not fit stands in the code of the refusal, for the records; all 
 to whoever asks.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -145,7 +144,9 @@ def identify(
 
 def _check_times(claims: JsonObject, now_ms: int, since_ms: int) -> int | Unfit:
     """When it ends, Unix ms."""
-    exp_ms, iat_ms, nbf_ms = (_moment_ms(claims.get(name)) for name in ("exp", "iat", "nbf"))
+    exp_ms, iat_ms, nbf_ms = (
+        jws.numeric_date_ms(claims.get(name)) for name in ("exp", "iat", "nbf")
+    )
     if exp_ms is None or iat_ms is None or (nbf_ms is None and "nbf" in claims):
         return Unfit(refuse("workload:expired"), "", "exp, iat or nbf is no moment, or is missing")
     if exp_ms <= now_ms:
@@ -162,13 +163,6 @@ def _check_times(claims: JsonObject, now_ms: int, since_ms: int) -> int | Unfit:
     return exp_ms
 
 
-def _moment_ms(seconds: JsonValue) -> int | None:
-    """A NumericDate (RFC 7519 section 2) as Unix ms."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return None
-    return int(seconds * 1000) if 0 < seconds < _YEAR_5138_S else None
-
-
 def _is_text(value: JsonValue) -> bool:
     return isinstance(value, str) and 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable()
 
@@ -180,7 +174,7 @@ def _replay_key(token: SubjectToken, jti: JsonValue) -> bytes:
     else:
         names = [token.compact.signed, _once_signed(token)]
     parts = (b"workload", token.source.encode("utf-8"), *names)
-    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).digest()
+    return jws.replay_key(*parts)
 
 
 def _once_signed(token: SubjectToken) -> bytes:

@@ -20,9 +20,9 @@ from tokenward.keys.authenticate import usable
 from tokenward.keys.scopes import Scope, narrowed
 from tokenward.keys.workload import Workload
 
-TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
-REFRESH_TOKEN: Final = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105 - a name
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a public URN
+ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a public URN
+REFRESH_TOKEN: Final = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105 - a public URN
 
 _NOT_GOOD: Final = "The subject token is not one of this guard that is good now and yours."
 _AGAIN: Final = denied_request("A token that was exchanged is not exchanged again.")

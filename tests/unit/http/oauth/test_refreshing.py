@@ -1,7 +1,9 @@
 """Refresh tokens: every row of the rotation table, one after another and all at once."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from holder import Holder
 from tokenward.kernel.secret import Secret
 from tokenward.keys import life
 from tokenward.keys.families import refresh_token
+from tokenward.keys.records import KeyRecord
 from tokenward.machine import RealDice
 from unit.http.oauth.token_world import TOKEN, TokenWorld, secret_of
 
@@ -204,7 +207,7 @@ async def test_a_secret_that_is_rotated_away_takes_its_tokens_along(
     tokens = await world.tokens(key, holder)
     pepper, now_ms = world.house.guard.pepper, world.clock.now_ms()
 
-    def rotated(grace_ms: int):  # type: ignore[no-untyped-def]
+    def rotated(grace_ms: int) -> Callable[[KeyRecord], Any]:
         return lambda record: life.rotate(record, RealDice(), pepper, grace_ms, now_ms)[0]
 
     await world.change(key.record.id, rotated(60_000))

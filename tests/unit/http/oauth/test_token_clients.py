@@ -11,6 +11,7 @@ import pytest
 from holder import Holder, b64, dumped
 from tokenward.keys import life
 from tokenward.keys.life import Created
+from tokenward.keys.records import KeyRecord
 from unit.http.oauth.token_world import (
     ASSERTION,
     ISSUER,
@@ -136,7 +137,7 @@ async def test_a_token_of_a_holder_who_was_replaced_is_dead(
     assert await world.passes(by_assertion, holder)
     guard = world.house.guard
 
-    def anew(record):  # type: ignore[no-untyped-def]
+    def anew(record: KeyRecord) -> KeyRecord:
         made = life.enrol_anew(record, "", world.house._dice, guard.pepper, world.clock.now_ms())
         assert isinstance(made, Created)
         return made.record
