@@ -1,5 +1,7 @@
 """Run the benchmarks one after another: `python -m benchmarks [name …]`.
 
+`python -m benchmarks storms --help`: gateways, ours and others', in storms; not one of the above.
+
 Results of this machine go to `benchmarks/results/`, one JSON file a question. A machine that is
 busy with something else is refused (P-1); `--busy` measures all the same.
 """
@@ -21,12 +23,16 @@ PROGRAMS: Final = {
     "proofs": (),
     "memory": (),
     "ledger": (),
+    "hot_state": (),
     "upstream_clients": ("cost",),
 }
 
 
 def main() -> int:
     """0 when all ran."""
+    if sys.argv[1:2] == ["storms"]:
+        command = [sys.executable, "-m", "benchmarks.storms", *sys.argv[2:]]
+        return subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(PROGRAMS))
     parser.add_argument("--busy", action="store_true", help="measure on a busy machine too")

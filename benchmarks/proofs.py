@@ -30,6 +30,7 @@ from benchmarks.rig import Rig, report, running_rig
 from tokenward.binding.addresses import PublicUrls
 from tokenward.binding.digest import check_digest
 from tokenward.binding.dpop import DpopVerifier, Proof, Shown
+from tokenward.binding.interfaces import Epoch
 from tokenward.binding.nonces import Nonces
 from tokenward.client.signer import Signer, content_digest_of
 from tokenward.kernel import jwk, jws
@@ -43,6 +44,7 @@ TURNS: Final = 9
 PATH: Final = "/v1/chat/completions"
 SCALAR: Final = 0x1CEB00DA
 """Of the holder's P-256 key: another process must have it too."""
+EPOCH: Final = Epoch(bytes(range(32)), 0)
 REPEATS: Final = 2_000
 SAMPLES: Final = 7
 
@@ -139,8 +141,8 @@ def parts_us() -> dict[str, float]:
     found = {}
     for name, key in (("ES256", holder()), ("Ed25519", ed25519.Ed25519PrivateKey.generate())):
         found |= {f"{part}, {name}": us for part, us in of_key(key).items()}
-    nonces, now_ms = Nonces(bytes(range(32))), RealClock().now_ms()
-    found["nonce"] = timed_us(partial(nonces.is_fresh, nonces.current(now_ms), now_ms))
+    nonces, now_ms = Nonces(lambda: EPOCH), RealClock().now_ms()
+    found["nonce"] = timed_us(partial(nonces.is_fresh, nonces.current(now_ms), now_ms, EPOCH))
     for size in (2_000, 50_000):
         body = b"x" * size
         value = content_digest_of(body)
@@ -151,7 +153,7 @@ def parts_us() -> dict[str, float]:
 
 def of_key(key: PrivateKey) -> dict[str, float]:
     """What depends on the kind of key."""
-    nonces, now_ms, keys = Nonces(bytes(range(32))), RealClock().now_ms(), PublicKeys()
+    nonces, now_ms, keys = Nonces(lambda: EPOCH), RealClock().now_ms(), PublicKeys()
     urls = PublicUrls(("http://127.0.0.1:8484",))
     verifier = DpopVerifier(urls, nonces, keys, requires_nonce=True)
     signs = signer(key)
@@ -181,12 +183,15 @@ def replay_store_us() -> dict[str, float]:
     """Using a proof up, alone and 16 at once, and forgetting those of five busy seconds."""
     with TemporaryDirectory() as folder:
         store = SqliteProofs(Path(folder), RealClock())
+        since_ms = store.epoch.since_ms
 
         async def claim(count: int, at_once: int, until_ms: int) -> float:
             names = [uuid.uuid4().bytes * 2 for _ in range(count)]
             began_s = time.perf_counter()
             for at in range(0, count, at_once):
-                claims = (store.claim(name, until_ms) for name in names[at : at + at_once])
+                claims = (
+                    store.claim(name, until_ms, since_ms) for name in names[at : at + at_once]
+                )
                 await asyncio.gather(*claims)
             return round((time.perf_counter() - began_s) / count * 1e6, 1)
 

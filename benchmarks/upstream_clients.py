@@ -1,10 +1,12 @@
-"""Which HTTP client may carry paid calls to providers? The trial behind docs/decisions/0001.
+"""Which HTTP client may carry paid calls to providers? The trial behind docs/decisions/0001
+and 0011.
 
-    python benchmarks/upstream_clients.py [cases] [cost]      (needs aiohttp, pyreqwest, uvloop)
+    python -m benchmarks.upstream_clients [cases] [cost]      (needs aiohttp, pyreqwest, uvloop)
 
-Both clients stand behind the same seam (`pipeline.interfaces.Upstream`) and meet the same rude
+The clients stand behind the same seam (`pipeline.interfaces.Upstream`) and meet the same rude
 provider on loopback. `cases` prints what each does; `cost` prints CPU microseconds of this
-process a call, at 64 calls at a time, provider in another process, best of three.
+process a call, at 64 calls at a time, provider in another process: the median of three rounds
+that go by turns, and its ratio to the first client's.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import contextlib
 import os
 import resource
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -24,6 +27,7 @@ import pyreqwest.exceptions as faults
 import uvloop
 from pyreqwest.client import ClientBuilder
 
+from benchmarks.aiohttp_upstream import AiohttpUpstream
 from tokenward.http.upstream import HttpUpstream
 from tokenward.kernel.errors import BrokenError, ProviderError, UnsentError
 from tokenward.pipeline.interfaces import Answer, Upstream
@@ -90,8 +94,9 @@ class PyreqwestUpstream:
 
 
 CLIENTS: dict[str, Callable[..., Upstream]] = {
+    "aiohttp": AiohttpUpstream,
     "pyreqwest": PyreqwestUpstream,
-    "aiohttp": lambda **settings: HttpUpstream(pool_wait_s=1, **settings),
+    "our own": lambda **settings: HttpUpstream(pool_wait_s=1, **settings),
 }
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -386,9 +391,14 @@ def show_cost() -> None:
             ("stream of 20 events, 5 ms apart", "/stream", 1_280, ()),
             ("the same over TLS", "/stream", 1_280, tls),
         ):
-            for name in CLIENTS:
-                spent = min(uvloop.run(cost(name, path, calls, certificate)) for _ in range(3))
-                print(f"{title:44} {name:10} {spent:7.1f} us a call")
+            spent: dict[str, list[float]] = {name: [] for name in CLIENTS}
+            for _ in range(3):
+                for name, rounds in spent.items():
+                    rounds.append(uvloop.run(cost(name, path, calls, certificate)))
+            first_us, *_ = (statistics.median(rounds) for rounds in spent.values())
+            for name, rounds in spent.items():
+                each_us = statistics.median(rounds)
+                print(f"{title:44} {name:10} {each_us:7.1f} us a call  x {each_us / first_us:.2f}")
 
 
 if __name__ == "__main__":

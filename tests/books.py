@@ -27,12 +27,16 @@ class Booked:
 def booked(data_folder: Path) -> dict[str, Booked]:
     """Every hold in the file by request id, read beside the guard; of several the last. No request
     may hold again but one whose hold was voided."""
-    holds: dict[int, Booked] = {}
-    names: dict[int, str] = {}
     uri = f"{(data_folder / 'tokenward.db').absolute().as_uri()}?mode=rw"
     query = "SELECT kind, hold, nusd, estimate, detail FROM entries WHERE hold > 0 ORDER BY seq"
     with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
-        rows = connection.execute(query).fetchall()
+        return read_booked(connection.execute(query).fetchall())
+
+
+def read_booked(rows: Iterable[tuple[Any, ...]]) -> dict[str, Booked]:
+    """The same from rows: kind, hold, nusd, estimate, detail."""
+    holds: dict[int, Booked] = {}
+    names: dict[int, str] = {}
     for kind, hold, nusd, estimate, detail in rows:
         told = json.loads(detail or "{}")
         if kind == "hold":

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+import postgres_server
 from guard import GuardProcess, provider_settings, running_guard
+from postgres_server import PostgresServer, running_postgres
 from standin import StandinProcess, running_standin
 
 # No test may fail because the machine was slow.
@@ -30,3 +32,13 @@ def guard(
     environ = {"PROVIDER_KEY": standin.credential}
     with running_guard(tmp_path_factory.mktemp("guard"), settings, environ) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole run of a worker. Tests take databases of their own; one
+    that stops or breaks it runs another."""
+    if why := postgres_server.why_not():
+        pytest.skip(why)
+    with running_postgres() as server:
+        yield server

@@ -1,7 +1,6 @@
 """What tests of the ledger share: a clock they move, asks, caps, charges."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tokenward.kernel.usage import Usage
 from tokenward.keys.records import KeyRecord
 from tokenward.ledger.cap_text import parse_cap
 from tokenward.ledger.records import Cap, CapStatus, Charge, Hold, HoldAsk
+from tokenward.store.interfaces import Store
 from tokenward.store.sqlite import SqliteStore
 
 NOON_MS = 1_768_478_400_000
@@ -20,8 +20,6 @@ NOON_MS = 1_768_478_400_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-Opener = Callable[[], Awaitable[SqliteStore]]
 
 
 @dataclass
@@ -97,13 +95,13 @@ def refused(answer: Hold | Refusal) -> Refusal:
     return answer
 
 
-async def standing(store: SqliteStore, clock: MovingClock, subject: str) -> CapStatus:
+async def standing(store: Store, clock: MovingClock, subject: str) -> CapStatus:
     """The one cap of a subject and where it stands now."""
     (status,) = await store.ledger.caps(clock.now_ms(), subject)
     return status
 
 
-async def kept(store: SqliteStore, count: int) -> list[Record]:
+async def kept(store: Store, count: int) -> list[Record]:
     """The records, as soon as that many are written: nobody waits for theirs."""
     for _ in range(500):
         found = await store.records.recent("", 0, 10_000)

@@ -6,12 +6,11 @@ import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.managers import SyncManager
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+from hot_engines import open_proofs
 from tokenward.machine import RealClock
-from tokenward.store.sqlite.proofs import SqliteProofs
 
 WAIT_S = 60.0
 SPAWN = multiprocessing.get_context("spawn")
@@ -26,23 +25,29 @@ def race(racers: int, run: Callable[..., list[Any]], *arguments: Any) -> list[li
         return [list(met) for met in zip(*(each.result(WAIT_S) for each in running), strict=True)]
 
 
-def claim_all(start: Barrier, folder: Path, keys: Sequence[bytes], until_ms: int) -> list[bool]:
-    """Use up each proof through a store of one's own on the same file."""
-    store = SqliteProofs(folder, RealClock())
-    won = []
-    for key in keys:
-        start.wait(WAIT_S)
-        won.append(asyncio.run(store.claim(key, until_ms)))
-    store.close()
-    return won
+def claim_all(start: Barrier, place: str, keys: Sequence[bytes], until_ms: int) -> list[bool]:
+    """Use up each proof through a store of one's own on the same memory."""
+
+    async def claim() -> list[bool]:
+        async with open_proofs(place, RealClock()) as store:
+            won = []
+            for key in keys:
+                await asyncio.to_thread(start.wait, WAIT_S)
+                won.append(await store.claim(key, until_ms, store.epoch.since_ms))
+            return won
+
+    return asyncio.run(claim())
 
 
-def open_once(start: Barrier, folder: Path) -> list[bytes]:
+def open_once(start: Barrier, place: str) -> list[bytes]:
     """Open a store; the secret that it found or made."""
+
+    async def secret() -> bytes:
+        async with open_proofs(place, RealClock()) as store:
+            return store.epoch.secret
+
     start.wait(WAIT_S)
-    store = SqliteProofs(folder, RealClock())
-    store.close()
-    return [store.nonce_secret]
+    return [asyncio.run(secret())]
 
 
 def send_all(start: Barrier, port: int, requests: Sequence[bytes]) -> list[bytes]:

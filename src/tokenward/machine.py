@@ -4,6 +4,10 @@ import gc
 import os
 import secrets
 import time
+from typing import Final
+
+_AWAKE_OR_NOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's monotonic clock stands still in suspend; elsewhere it does not."""
 
 
 class RealClock:
@@ -14,8 +18,9 @@ class RealClock:
         return time.time_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
+        """Seconds that never go back, and go on while the machine sleeps: a lease must not outlive
+        a night in suspend."""
+        return time.clock_gettime(_AWAKE_OR_NOT)
 
 
 class RealDice:

@@ -1,14 +1,15 @@
-"""Every store passes the same suites; another engine joins by standing in `ENGINES`."""
+"""Every store passes the same suites; another engine joins by standing in `engines.ENGINES`.
 
-from collections.abc import AsyncIterator
+A test of one engine only says so: `@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)`.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from ledger_world import MovingClock, Opener, open_sqlite
-from tokenward.store.sqlite import SqliteStore
-
-ENGINES = {"sqlite": open_sqlite}
+from engines import ENGINES, AnyStore, Engine, Opener, PostgresEngine, SqliteEngine, give_back
+from ledger_world import MovingClock
 
 
 @pytest.fixture
@@ -16,17 +17,28 @@ def clock() -> MovingClock:
     return MovingClock()
 
 
-@pytest.fixture(params=sorted(ENGINES))
-async def reopen(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: MovingClock
-) -> AsyncIterator[Opener]:
-    """Opens the store of this test; again after it was closed, with what it kept."""
-    opened: list[SqliteStore] = []
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path, clock: MovingClock) -> Iterator[Engine]:
+    """Where the books of this test are kept."""
+    if request.param == "sqlite":
+        yield SqliteEngine(tmp_path / "data", clock)
+        return
+    server = request.getfixturevalue("postgres")
+    one = PostgresEngine(server, tmp_path / "data", clock)
+    yield one
+    if one.database:
+        give_back(server, one.database)
 
-    async def opener() -> SqliteStore:
+
+@pytest.fixture
+async def reopen(engine: Engine) -> AsyncIterator[Opener]:
+    """Opens the store of this test; again after it was closed, with what it kept."""
+    opened: list[AnyStore] = []
+
+    async def opener() -> AnyStore:
         if opened:
             await opened.pop().close()
-        opened.append(await ENGINES[request.param](tmp_path / "data", clock))
+        opened.append(await engine.open())
         return opened[0]
 
     yield opener
@@ -35,7 +47,7 @@ async def reopen(
 
 
 @pytest.fixture
-async def store(reopen: Opener) -> AsyncIterator[SqliteStore]:
+async def store(reopen: Opener) -> AsyncIterator[AnyStore]:
     """A fresh store; whatever a test did to it, its books must be provably right at the end."""
     store = await reopen()
     yield store

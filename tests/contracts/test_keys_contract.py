@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ledger_world import NOON_MS, MovingClock, Opener, key_record
+from engines import AnyStore, Engine, Opener
+from ledger_world import NOON_MS, MovingClock, key_record
 from tokenward.keys.records import Caveats, Enrolment, OldSecret
-from tokenward.store.sqlite import SqliteStore
 
 FULL = key_record(
     "full",
@@ -33,7 +33,7 @@ async def test_a_key_comes_back_as_it_was_kept_also_after_a_restart(reopen: Open
 
 
 async def test_accounts_and_projects_come_into_being_with_their_first_key(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     await store.keys.add(key_record("k1", account="a1", project="p1"))
     await store.keys.add(key_record("k2", account="a1", project="p1"))
@@ -46,7 +46,7 @@ async def test_accounts_and_projects_come_into_being_with_their_first_key(
     assert [record.id for record in await store.keys.all()] == ["k1", "k2"]
 
 
-async def test_one_bad_key_among_many_at_once_harms_no_other(store: SqliteStore) -> None:
+async def test_one_bad_key_among_many_at_once_harms_no_other(store: AnyStore) -> None:
     await store.keys.add(key_record("k0"))
     results = await asyncio.gather(
         *(store.keys.add(key_record(f"k{n}")) for n in range(5)),
@@ -58,7 +58,7 @@ async def test_one_bad_key_among_many_at_once_harms_no_other(store: SqliteStore)
     assert [record.id for record in await store.keys.all()] == [f"k{n}" for n in range(9)]
 
 
-async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(store: SqliteStore) -> None:
+async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(store: AnyStore) -> None:
     old = key_record()
     await store.keys.add(old)
     frozen = replace(old, state="frozen", frozen_why="a")
@@ -76,10 +76,10 @@ async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(store: Sqli
 
 
 @pytest.mark.req("K-1")
-async def test_no_look_up_brings_back_what_a_revocation_replaced(store: SqliteStore) -> None:
+async def test_no_look_up_brings_back_what_a_revocation_replaced(reopen: Opener) -> None:
     old = key_record()
-    await store.keys.add(old)
-    store.keys.forget()
+    await (await reopen()).keys.add(old)
+    store = await reopen()  # which has nothing in memory
     looks = [asyncio.ensure_future(store.keys.find("k1")) for _ in range(3)]
     change = asyncio.ensure_future(
         store.keys.replace(old, replace(old, state="revoked"), "key:revoked", "leaked")
@@ -95,7 +95,7 @@ async def test_no_look_up_brings_back_what_a_revocation_replaced(store: SqliteSt
     assert kept.state == "revoked"
 
 
-async def test_of_two_rotations_at_once_one_wins(store: SqliteStore) -> None:
+async def test_of_two_rotations_at_once_one_wins(store: AnyStore) -> None:
     old = key_record()
     await store.keys.add(old)
     won = await asyncio.gather(
@@ -110,7 +110,7 @@ async def test_of_two_rotations_at_once_one_wins(store: SqliteStore) -> None:
     assert kept.digest == b"\x00" * 32
 
 
-async def test_revoked_stays_revoked(store: SqliteStore) -> None:
+async def test_revoked_stays_revoked(store: AnyStore) -> None:
     old = key_record(state="revoked")
     await store.keys.add(old)
     with pytest.raises(AssertionError, match="R4"):
@@ -118,7 +118,7 @@ async def test_revoked_stays_revoked(store: SqliteStore) -> None:
     assert (await store.keys.find("k1")) == old
 
 
-async def until_last_used(store: SqliteStore, at_ms: int) -> None:
+async def until_last_used(store: AnyStore, at_ms: int) -> None:
     for _ in range(500):
         if at_ms in [record.last_used_ms for record in await store.keys.all()]:
             return
@@ -146,9 +146,9 @@ async def test_last_uses_are_written_now_and_then_and_at_the_end(
 
 
 async def test_memory_for_keys_is_bounded(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: AnyStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenward.store.sqlite.keys.CACHED_MAX", 3)
+    monkeypatch.setattr(f"tokenward.store.{engine.name}.keys.CACHED_MAX", 3)
     for number in range(5):
         await store.keys.add(key_record(f"k{number}"))
     cached = [n for n in range(5) if store.keys.cached(f"k{n}") is not None]
@@ -160,7 +160,7 @@ async def test_memory_for_keys_is_bounded(
 
 
 async def test_people_hear_of_a_key_that_ends_within_a_week_and_again_within_a_day(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     day_ms = 86_400_000
     end_ms = NOON_MS + 30 * day_ms
@@ -183,7 +183,7 @@ async def test_people_hear_of_a_key_that_ends_within_a_week_and_again_within_a_d
     assert await told(0) == [7, 1]
 
 
-async def test_a_key_that_ends_within_a_day_is_told_of_once(store: SqliteStore) -> None:
+async def test_a_key_that_ends_within_a_day_is_told_of_once(store: AnyStore) -> None:
     await store.keys.add(key_record("brief", expires_ms=NOON_MS + 1_000))
     assert await store.keys.tell_ending(NOON_MS) == 1
     assert await store.keys.tell_ending(NOON_MS) == 0

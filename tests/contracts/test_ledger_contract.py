@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from engines import AnyStore
 from ledger_world import (
     MINUTE_MS,
     NOON_MS,
@@ -21,12 +22,11 @@ from tokenward.kernel.bound import CostBound
 from tokenward.kernel.money import nusd_from_pico
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.records import Cap, Hold, HoldAsk, Unit, Waitable, Window
-from tokenward.store.sqlite import SqliteStore
 
 SUBJECTS = ("key:k1", "project:p1", "account:a1")
 
 
-async def at_once(store: SqliteStore, asks: list[HoldAsk]) -> tuple[list[Hold], list[Refusal]]:
+async def at_once(store: AnyStore, asks: list[HoldAsk]) -> tuple[list[Hold], list[Refusal]]:
     answers = await asyncio.gather(*(store.ledger.hold(wish) for wish in asks))
     holds = [answer for answer in answers if isinstance(answer, Hold)]
     return holds, [answer for answer in answers if isinstance(answer, Refusal)]
@@ -38,7 +38,7 @@ async def at_once(store: SqliteStore, asks: list[HoldAsk]) -> tuple[list[Hold], 
     [(100, 5, 50, 20), (5, 1, 10, 5), (5_000_000_000, 50_000_000, 1000, 100)],
 )
 async def test_concurrent_calls_fill_a_cap_to_its_last_unit_and_never_pass_it(
-    store: SqliteStore, clock: MovingClock, limit: int, cost: int, calls: int, admitted: int
+    store: AnyStore, clock: MovingClock, limit: int, cost: int, calls: int, admitted: int
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=limit))
     holds, refusals = await at_once(store, [ask(cost)] * calls)
@@ -51,9 +51,7 @@ async def test_concurrent_calls_fill_a_cap_to_its_last_unit_and_never_pass_it(
 
 
 @pytest.mark.req("B-7")
-async def test_a_thousandfold_balance_buys_no_shortcut(
-    store: SqliteStore, clock: MovingClock
-) -> None:
+async def test_a_thousandfold_balance_buys_no_shortcut(store: AnyStore, clock: MovingClock) -> None:
     await store.books.create_account("a1", NOON_MS)
     await store.ledger.add_credit("a1", 100_000, NOON_MS, "")
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
@@ -67,7 +65,7 @@ async def test_a_thousandfold_balance_buys_no_shortcut(
 @pytest.mark.req("B-2")
 @pytest.mark.parametrize("blocking", SUBJECTS)
 async def test_each_scope_alone_blocks_and_then_no_counter_has_moved(
-    store: SqliteStore, clock: MovingClock, blocking: str
+    store: AnyStore, clock: MovingClock, blocking: str
 ) -> None:
     for subject in SUBJECTS:
         await store.ledger.set_cap(cap(subject, "0/day", limit=4 if subject == blocking else 1_000))
@@ -80,7 +78,7 @@ async def test_each_scope_alone_blocks_and_then_no_counter_has_moved(
 
 @pytest.mark.req("B-2")
 async def test_a_hold_stands_on_all_caps_that_apply_and_on_no_other(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     applies = [
         cap("key:k1", "0/hour", limit=50),
@@ -109,7 +107,7 @@ async def test_a_hold_stands_on_all_caps_that_apply_and_on_no_other(
 
 @pytest.mark.req("B-4")
 async def test_ten_thousand_calls_of_one_token_cost_exactly_their_sum(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     """$0.05 a million tokens is 50,000 pico a token: 50 nano-dollars, never 0."""
     await store.ledger.set_cap(cap("key:k1", "1.00/day"))
@@ -130,7 +128,7 @@ async def test_ten_thousand_calls_of_one_token_cost_exactly_their_sum(
 @pytest.mark.parametrize("window", list(Window))
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_a_cap_of_every_unit_and_window_stops_on_every_scope(
-    store: SqliteStore, clock: MovingClock, subject: str, window: Window, unit: Unit
+    store: AnyStore, clock: MovingClock, subject: str, window: Window, unit: Unit
 ) -> None:
     await store.ledger.set_cap(cap(subject, "0/day", limit=2, window=window, unit=unit))
     wish = ask(exactly(1, tokens=1))
@@ -148,7 +146,7 @@ async def test_a_cap_of_every_unit_and_window_stops_on_every_scope(
 
 @pytest.mark.req("B-8")
 async def test_a_token_cap_an_hour_stops_a_burst_of_few_huge_requests(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     """A theft as it happened: 47 requests, 14 million tokens, in one hour."""
     await store.ledger.set_cap(cap("key:k1", "1000000tok/hour"))
@@ -163,7 +161,7 @@ async def test_a_token_cap_an_hour_stops_a_burst_of_few_huge_requests(
 
 
 async def test_the_output_limit_granted_is_what_the_tightest_cap_affords(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
     await store.ledger.set_cap(cap("project:p1", "0/day", limit=600))
@@ -177,7 +175,7 @@ async def test_the_output_limit_granted_is_what_the_tightest_cap_affords(
 @pytest.mark.req("F-2")
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_a_refusal_tells_what_is_spent_from_what_is_only_held(
-    store: SqliteStore, subject: str
+    store: AnyStore, subject: str
 ) -> None:
     await store.ledger.set_cap(cap(subject, "20.00/day"))
     first = taken(await store.ledger.hold(ask(19_710_000_000)))
@@ -205,7 +203,7 @@ async def test_a_refusal_tells_what_is_spent_from_what_is_only_held(
 
 
 @pytest.mark.req("F-4")
-async def test_without_a_cap_nothing_is_ever_blocked(store: SqliteStore) -> None:
+async def test_without_a_cap_nothing_is_ever_blocked(store: AnyStore) -> None:
     await store.ledger.set_cap(cap("key:other", "0/day"))
     for _ in range(10):
         holds, refusals = await at_once(store, [ask(10**12)] * 200)
@@ -215,7 +213,7 @@ async def test_without_a_cap_nothing_is_ever_blocked(store: SqliteStore) -> None
 
 
 @pytest.mark.req("F-5")
-async def test_what_is_listed_is_what_is_enforced(store: SqliteStore, clock: MovingClock) -> None:
+async def test_what_is_listed_is_what_is_enforced(store: AnyStore, clock: MovingClock) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
     holds, _ = await at_once(store, [ask(70)] * 9)
     for hold in holds[:4]:
@@ -227,7 +225,7 @@ async def test_what_is_listed_is_what_is_enforced(store: SqliteStore, clock: Mov
     assert taken(await store.ledger.hold(ask(left))).amount_nusd == left
 
 
-async def test_a_limit_for_one_call_is_refused_apart_from_caps(store: SqliteStore) -> None:
+async def test_a_limit_for_one_call_is_refused_apart_from_caps(store: AnyStore) -> None:
     wish = ask(CostBound(400_000, 1_000, 0, 200, 200), max_call_nusd=500)
     refusal = refused(await store.ledger.hold(wish))
     assert (refusal.code, refusal.status, refusal.should_retry) == ("cap:max_call", 403, False)
@@ -238,7 +236,7 @@ async def test_a_limit_for_one_call_is_refused_apart_from_caps(store: SqliteStor
 
 @pytest.mark.req("B-6")
 async def test_a_model_without_a_price_is_refused_only_where_money_is_capped(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     unpriced = ask(CostBound(0, 0, 10, 1, 50), is_priced=False, model="new-model")
     free = taken(await store.ledger.hold(unpriced))
@@ -257,7 +255,7 @@ async def test_a_model_without_a_price_is_refused_only_where_money_is_capped(
 
 @pytest.mark.req("B-9")
 async def test_a_throttling_cap_says_that_waiting_may_help_and_still_holds(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/minute", limit=10, throttles=True))
     hold = taken(await store.ledger.hold(ask(10)))
@@ -275,7 +273,7 @@ async def test_a_throttling_cap_says_that_waiting_may_help_and_still_holds(
 
 
 async def test_prepaid_credit_limits_from_the_first_credit_on(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.books.create_account("a1", NOON_MS)
     with pytest.raises(ValueError, match="no account"):
@@ -296,7 +294,7 @@ async def test_prepaid_credit_limits_from_the_first_credit_on(
 
 
 async def test_a_new_cap_counts_what_its_window_has_spent_and_holds(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     old = taken(await store.ledger.hold(ask(1_000, at_ms=NOON_MS - 86_400_000)))
     await store.ledger.settle(old, charge(1_000), NOON_MS)
@@ -317,7 +315,7 @@ async def test_a_new_cap_counts_what_its_window_has_spent_and_holds(
 
 
 async def test_caps_set_in_the_middle_of_traffic_count_all_of_it(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     """The store's own audit, at the end of every test, recounts each of them."""
 
@@ -344,7 +342,7 @@ async def test_caps_set_in_the_middle_of_traffic_count_all_of_it(
     assert spent == {8 * 30 * 2}
 
 
-async def test_caps_change_while_holds_are_open(store: SqliteStore, clock: MovingClock) -> None:
+async def test_caps_change_while_holds_are_open(store: AnyStore, clock: MovingClock) -> None:
     first = await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
     holds, _ = await at_once(store, [ask(40)] * 2)
     lowered = await store.ledger.set_cap(cap("key:k1", "0/day", limit=50))
@@ -379,7 +377,7 @@ async def test_caps_change_while_holds_are_open(store: SqliteStore, clock: Movin
     ],
 )
 async def test_a_cap_that_cannot_be_is_refused_and_changes_nothing(
-    store: SqliteStore, clock: MovingClock, wrong: dict[str, object]
+    store: AnyStore, clock: MovingClock, wrong: dict[str, object]
 ) -> None:
     values: dict[str, object] = {"subject": "key:k1", "window": Window.DAY, "unit": Unit.NUSD}
     with pytest.raises(ValueError):
@@ -390,13 +388,11 @@ async def test_a_cap_that_cannot_be_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("model", ["x" * 300, "\ud800"])
-async def test_a_model_name_that_cannot_be_kept_is_a_refusal(
-    store: SqliteStore, model: str
-) -> None:
+async def test_a_model_name_that_cannot_be_kept_is_a_refusal(store: AnyStore, model: str) -> None:
     assert refused(await store.ledger.hold(ask(1, model=model))).code == "request:invalid"
 
 
-async def test_a_call_dearer_than_any_ledger_keeps_is_a_refusal(store: SqliteStore) -> None:
+async def test_a_call_dearer_than_any_ledger_keeps_is_a_refusal(store: AnyStore) -> None:
     assert refused(await store.ledger.hold(ask(2**60))).code == "request:invalid"
     assert (
         taken(await store.ledger.hold(ask(CostBound(0, 10**9, 0, 1, 2**60)))).amount_nusd <= 2**53

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
+from engines import AnyStore, Opener
 from ledger_world import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
     NOON_MS,
     MovingClock,
-    Opener,
     ask,
     cap,
     charge,
@@ -22,12 +22,11 @@ from ledger_world import (
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
 from tokenward.ledger.records import Hold, Settlement
-from tokenward.store.sqlite import SqliteStore
 
 
 @pytest.mark.req("M-6")
 async def test_a_double_settlement_posts_once_and_answers_the_same(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
     hold = taken(await store.ledger.hold(ask(50)))
@@ -44,7 +43,7 @@ async def test_a_double_settlement_posts_once_and_answers_the_same(
 
 @pytest.mark.req("F-5")
 async def test_a_cap_shows_what_was_settled_just_before(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
     hold = taken(await store.ledger.hold(ask(50)))
@@ -74,7 +73,7 @@ async def test_a_settlement_after_a_restart_does_not_pay_again(
 
 
 async def test_money_freed_by_a_settlement_is_there_for_the_very_next_call(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=10))
     hold = taken(await store.ledger.hold(ask(10)))
@@ -86,7 +85,7 @@ async def test_money_freed_by_a_settlement_is_there_for_the_very_next_call(
 
 @pytest.mark.req("F-1")
 async def test_a_hold_that_nobody_ends_is_closed_at_full_price_by_the_sweep(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
     await asyncio.gather(*(store.ledger.hold(ask(3)) for _ in range(300)))
@@ -105,7 +104,7 @@ async def test_a_hold_that_nobody_ends_is_closed_at_full_price_by_the_sweep(
 
 
 async def test_the_first_ending_stays_and_a_higher_bill_is_added_to_it(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
     expired = taken(await store.ledger.hold(ask(100)))
@@ -125,7 +124,7 @@ async def test_the_first_ending_stays_and_a_higher_bill_is_added_to_it(
 
 
 async def test_a_bill_above_the_hold_is_posted_in_full_and_told(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
     await store.ledger.set_cap(cap("project:p1", "100tok/day"))
@@ -142,7 +141,7 @@ async def test_a_bill_above_the_hold_is_posted_in_full_and_told(
 
 
 async def test_a_call_that_nothing_bounds_is_posted_in_full_without_an_alarm(
-    store: SqliteStore,
+    store: AnyStore,
 ) -> None:
     hold = taken(await store.ledger.hold(ask(0)))
     done = await store.ledger.settle(hold, charge(500, 80), NOON_MS)
@@ -154,7 +153,7 @@ async def test_a_call_that_nothing_bounds_is_posted_in_full_without_an_alarm(
 
 @pytest.mark.req("M-5")
 async def test_usage_that_cannot_be_read_costs_the_whole_hold(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
     hold = taken(await store.ledger.hold(ask(exactly(90, tokens=50))))
@@ -164,7 +163,7 @@ async def test_usage_that_cannot_be_read_costs_the_whole_hold(
     assert (row.by, row.cost_nusd, row.estimates) == ("gpt-5-mini", 90, 1)
 
 
-async def test_usage_rows_add_up_what_providers_reported(store: SqliteStore) -> None:
+async def test_usage_rows_add_up_what_providers_reported(store: AnyStore) -> None:
     usage = Usage(input=10, cache_read=5, output=7, reasoning=3, doubts=("cached > input",))
     for key, project in (("k1", "p1"), ("k2", "p1"), ("k3", "p2")):
         wish = ask(exactly(50, tokens=50), key=key, project=project)
@@ -181,7 +180,7 @@ async def test_usage_rows_add_up_what_providers_reported(store: SqliteStore) -> 
 
 
 async def test_the_same_idempotency_key_never_pays_twice(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     """L8: running, spent, voided, expired, and a day later."""
     wish = ask(5, idempotency="digest")
@@ -202,7 +201,7 @@ async def test_the_same_idempotency_key_never_pays_twice(
     taken(await store.ledger.hold(ask(5, idempotency="digest", at_ms=NOON_MS + DAY_MS)))
 
 
-async def test_an_idempotency_key_is_decided_once_among_many_at_once(store: SqliteStore) -> None:
+async def test_an_idempotency_key_is_decided_once_among_many_at_once(store: AnyStore) -> None:
     answers = await asyncio.gather(
         *(store.ledger.hold(ask(5, idempotency="same")) for _ in range(40))
     )
@@ -212,7 +211,7 @@ async def test_an_idempotency_key_is_decided_once_among_many_at_once(store: Sqli
 
 @pytest.mark.req("F-1")
 async def test_a_caller_that_goes_away_leaves_no_hold_behind(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
 
@@ -241,7 +240,7 @@ async def test_a_caller_that_goes_away_leaves_no_hold_behind(
 
 
 async def test_a_settlement_counts_also_when_its_caller_goes_away(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=1_000))
     holds = [taken(await store.ledger.hold(ask(10))) for _ in range(5)]
@@ -252,7 +251,7 @@ async def test_a_settlement_counts_also_when_its_caller_goes_away(
 
 
 async def test_thresholds_are_told_once_a_window_and_again_in_the_next(
-    store: SqliteStore, clock: MovingClock
+    store: AnyStore, clock: MovingClock
 ) -> None:
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=100))
 

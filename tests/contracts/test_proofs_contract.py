@@ -2,228 +2,133 @@
 
 import asyncio
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from hot_engines import PROOFS, OpenProofs, open_proofs, running_engine
 from ledger_world import MovingClock
 from racing import claim_all, open_once, race
-from tokenward.binding.nonces import Nonces
+from tokenward.binding.interfaces import ReplayStore
 from tokenward.kernel.errors import StoreError
 from tokenward.machine import RealClock
-from tokenward.store.sqlite import proofs
-from tokenward.store.sqlite.proofs import SqliteProofs
 
 RACERS = 4
 ROUNDS = 200
 MINUTE_MS = 60_000
-Open = Callable[[], SqliteProofs]
 
 
 def named(number: int) -> bytes:
     return hashlib.sha256(number.to_bytes(8)).digest()
 
 
+@pytest.fixture(params=PROOFS, scope="module")
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def engine_at(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_engine(engine, tmp_path_factory.mktemp("engine")) as place:
+        yield place
+
+
 @pytest.fixture
-def opened(tmp_path: Path, clock: MovingClock) -> Iterator[Open]:
-    """Opens another store on the same file, as another process would."""
-    stores: list[SqliteProofs] = []
-
-    def open_one() -> SqliteProofs:
-        stores.append(SqliteProofs(tmp_path, clock))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
+def place(engine_at: str, tmp_path: Path) -> str:
+    """Where this test's stores are opened; what other tests used up is known to servers."""
+    return engine_at if "://" in engine_at else str(tmp_path)
 
 
-async def test_a_proof_is_used_once_in_all_processes(opened: Open, clock: MovingClock) -> None:
+@pytest.fixture
+async def opened(place: str, clock: MovingClock) -> AsyncIterator[OpenProofs]:
+    """Opens another store on the same memory, as another gateway would."""
+    async with AsyncExitStack() as stack:
+        yield lambda: stack.enter_async_context(open_proofs(place, clock))
+
+
+async def use(store: ReplayStore, name: bytes, until_ms: int) -> bool:
+    return await store.claim(name, until_ms, store.epoch.since_ms)
+
+
+async def test_a_proof_is_used_once_on_all_gateways(opened: OpenProofs, clock: MovingClock) -> None:
     until_ms = clock.now_ms() + MINUTE_MS
-    first, second = opened(), opened()
-    assert await first.claim(named(1), until_ms)
-    assert not await first.claim(named(1), until_ms)
-    assert not await second.claim(named(1), until_ms)
-    assert await second.claim(named(2), until_ms)
-    assert not await first.claim(named(2), until_ms)
+    first, second = await opened(), await opened()
+    assert first.epoch == second.epoch
+    assert await use(first, named(1), until_ms)
+    assert not await use(first, named(1), until_ms)
+    assert not await use(second, named(1), until_ms)
+    assert await use(second, named(2), until_ms)
+    assert not await use(first, named(2), until_ms)
 
 
 async def test_of_many_claims_at_once_each_proof_has_one_winner(
-    opened: Open, clock: MovingClock
+    opened: OpenProofs, clock: MovingClock
 ) -> None:
-    """They share a commit, and two of them with one proof are still told apart."""
-    stores = [opened(), opened()]
+    """They go out together, and two of them with one proof are still told apart."""
+    stores = [await opened(), await opened()]
     until_ms = clock.now_ms() + MINUTE_MS
-    claims = [store.claim(named(n % 50), until_ms) for n in range(200) for store in stores]
+    claims = [use(store, named(1_000 + n % 50), until_ms) for n in range(200) for store in stores]
     met = await asyncio.gather(*claims)
     assert sum(met) == 50
 
 
 async def test_a_claim_whose_caller_left_is_a_use_all_the_same(
-    opened: Open, clock: MovingClock
+    opened: OpenProofs, clock: MovingClock
 ) -> None:
-    store, until_ms = opened(), clock.now_ms() + MINUTE_MS
-    left = asyncio.create_task(store.claim(named(1), until_ms))
-    stays = asyncio.create_task(store.claim(named(2), until_ms))
+    store, until_ms = await opened(), clock.now_ms() + MINUTE_MS
+    left = asyncio.create_task(use(store, named(11), until_ms))
+    stays = asyncio.create_task(use(store, named(12), until_ms))
     await asyncio.sleep(0)
     left.cancel()
     assert await stays
-    assert not await store.claim(named(1), until_ms)
+    assert not await use(store, named(11), until_ms)
 
 
 @pytest.mark.req("K-9")
-def test_of_four_processes_with_one_proof_exactly_one_wins_in_every_round(tmp_path: Path) -> None:
-    clock = RealClock()
-    SqliteProofs(tmp_path, clock).close()
-    keys = [named(number) for number in range(ROUNDS)]
-    rounds = race(RACERS, claim_all, tmp_path, keys, clock.now_ms() + 10 * MINUTE_MS)
+def test_of_four_processes_with_one_proof_exactly_one_wins_in_every_round(place: str) -> None:
+    keys = [named(10_000 + number) for number in range(ROUNDS)]
+    rounds = race(RACERS, claim_all, place, keys, RealClock().now_ms() + 10 * MINUTE_MS)
     assert len(rounds) == ROUNDS
     assert all(sorted(met) == [False, False, False, True] for met in rounds), rounds
 
 
-def test_four_processes_that_open_a_new_folder_at_once_agree_on_the_secret(tmp_path: Path) -> None:
-    for number in range(3):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (met,) = race(RACERS, open_once, folder)
-        assert len(set(met)) == 1
+def test_four_processes_that_open_it_at_once_are_in_one_epoch(place: str) -> None:
+    (met,) = race(RACERS, open_once, place)
+    assert len(set(met)) == 1
 
 
 async def test_what_was_used_stays_used_when_the_store_is_opened_again(
-    opened: Open, clock: MovingClock
+    place: str, clock: MovingClock
 ) -> None:
-    store = opened()
-    assert await store.claim(named(1), clock.now_ms() + MINUTE_MS)
-    secret, since_ms = store.nonce_secret, store.since_ms
-    store.close()
+    async with open_proofs(place, clock) as store:
+        epoch = store.epoch
+        assert await use(store, named(21), clock.now_ms() + MINUTE_MS)
     clock.at_ms += 5_000
-    again = opened()
-    assert not await again.claim(named(1), clock.now_ms() + MINUTE_MS)
-    assert (again.nonce_secret, again.since_ms) == (secret, since_ms)
+    async with open_proofs(place, clock) as again:
+        assert again.epoch == epoch
+        assert not await use(again, named(21), clock.now_ms() + MINUTE_MS)
 
 
-async def test_when_the_machine_was_started_anew_it_forgets_and_says_so(
-    opened: Open, clock: MovingClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_what_was_judged_in_another_epoch_is_not_used_up_but_judged_again(
+    opened: OpenProofs, clock: MovingClock
 ) -> None:
-    store = opened()
-    assert store.since_ms == clock.now_ms()
-    before = Nonces(store.nonce_secret).current(clock.now_ms())
-    store.close()
-    boot = tmp_path / "boot_id"
-    boot.write_text("another start of the machine\n", "ascii")
-    monkeypatch.setattr(proofs, "_BOOT", boot)
-    clock.at_ms += 5_000
-    again = opened()
-    assert again.since_ms == clock.now_ms()
-    assert not Nonces(again.nonce_secret).is_fresh(before, clock.now_ms())
+    store, until_ms = await opened(), clock.now_ms() + MINUTE_MS
+    for since_ms in (store.epoch.since_ms - 1, store.epoch.since_ms + 1, 0):
+        with pytest.raises(StoreError, match="judged"):
+            await store.claim(named(31), until_ms, since_ms)
+    assert await use(store, named(31), until_ms)
 
 
-def test_where_a_start_of_the_machine_cannot_be_told_each_opening_counts_as_one(
-    opened: Open, clock: MovingClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proofs, "_BOOT", tmp_path / "there is none")
-    first = opened().nonce_secret
-    assert opened().nonce_secret != first
+async def test_the_secret_of_an_epoch_is_not_printed(opened: OpenProofs) -> None:
+    epoch = (await opened()).epoch
+    assert len(epoch.secret) >= 32
+    assert repr(epoch.secret) not in repr(epoch)
 
 
-async def test_only_proofs_past_their_time_are_swept(opened: Open, clock: MovingClock) -> None:
-    store = opened()
-    now_ms = clock.now_ms()
-    for number in range(10):
-        assert await store.claim(named(number), now_ms + number)
-    assert await store.sweep(now_ms) == 0
-    assert await store.sweep(now_ms + 5) == 5
-    assert [await store.claim(named(number), now_ms) for number in range(10)] == [True] * 5 + [
-        False
-    ] * 5
-
-
-async def test_many_proofs_are_swept_in_steps_and_all_of_them(
-    opened: Open, clock: MovingClock
-) -> None:
-    store, until_ms = opened(), clock.now_ms()
-    await asyncio.gather(*(store.claim(named(number), until_ms) for number in range(1_234)))
-    assert await store.sweep(until_ms + 1) == 1_234
-    assert await store.sweep(until_ms + 1) == 0
-
-
-async def test_a_full_file_takes_no_proof_and_takes_some_again_after_a_sweep(
-    opened: Open, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proofs, "_LAYOUT", proofs._LAYOUT.replace("16384", "16"))
-    store = opened()
-    now_ms = clock.now_ms()
-    number = await fill(store, now_ms)
-    assert 100 < number < 2_000
-    with pytest.raises(StoreError, match="full"):
-        await store.claim(named(number), now_ms)
-    assert not await store.claim(named(0), now_ms), "what was used is still known"
-    assert await store.sweep(now_ms + 1) == number
-    assert await store.claim(named(number), now_ms + 1)
-
-
-async def fill(store: SqliteProofs, until_ms: int) -> int:
-    """Use up proofs until no more go in; how many did."""
-    for number in range(10_000):
-        try:
-            assert await store.claim(named(number), until_ms)
-        except StoreError:
-            return number
-    raise AssertionError("it is not bounded")
-
-
-@pytest.mark.parametrize("what", ["deleted", "replaced", "closed"])
-async def test_a_store_that_cannot_know_says_so(
-    opened: Open, clock: MovingClock, tmp_path: Path, what: str
-) -> None:
-    store = opened()
-    path = tmp_path / proofs.FILE_NAME
-    if what == "closed":
-        store.close()
-    else:
-        path.unlink()
-    if what == "replaced":
-        opened()
+async def test_a_closed_store_cannot_know(place: str, clock: MovingClock) -> None:
+    async with open_proofs(place, clock) as store:
+        pass
     with pytest.raises(StoreError):
-        await store.claim(named(1), clock.now_ms() + MINUTE_MS)
-    with pytest.raises(StoreError):
-        await store.sweep(clock.now_ms())
-
-
-async def test_a_file_that_another_process_keeps_locked_is_waited_for_and_then_a_fault(
-    opened: Open, clock: MovingClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proofs, "WAIT_S", 0.01)
-    store = opened()
-    with closing(sqlite3.connect(tmp_path / proofs.FILE_NAME, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="locked"):
-            await store.claim(named(1), clock.now_ms() + MINUTE_MS)
-        other.execute("ROLLBACK")
-    assert await store.claim(named(1), clock.now_ms() + MINUTE_MS)
-
-
-@pytest.mark.parametrize(
-    "content", [b"this is no database, and long enough to be read as one" * 99]
-)
-def test_a_file_that_is_no_database_is_a_fault_at_the_start(
-    opened: Open, tmp_path: Path, content: bytes
-) -> None:
-    (tmp_path / proofs.FILE_NAME).write_bytes(content)
-    with pytest.raises(StoreError, match="cannot be opened"):
-        opened()
-
-
-def test_a_folder_that_is_not_there_is_a_fault_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be opened"):
-        SqliteProofs(tmp_path / "nowhere", RealClock())
-
-
-def test_only_the_owner_may_read_it(opened: Open, tmp_path: Path) -> None:
-    opened()
-    files = list(tmp_path.glob(proofs.FILE_NAME + "*"))
-    assert len(files) == 3
-    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+        await use(store, named(41), clock.now_ms() + MINUTE_MS)

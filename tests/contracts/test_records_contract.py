@@ -2,9 +2,9 @@
 
 import pytest
 
-from ledger_world import DAY_MS, NOON_MS, Opener, kept, key_record
+from engines import AnyStore, Engine, Opener
+from ledger_world import DAY_MS, NOON_MS, kept, key_record
 from tokenward.kernel.events import Record
-from tokenward.store.sqlite import SqliteStore
 
 
 def record(number: int, **changes: object) -> Record:
@@ -24,7 +24,7 @@ async def test_records_come_back_as_written_newest_first(reopen: Opener) -> None
     assert store.records.dropped == 0
 
 
-async def test_a_record_of_what_is_not_text_is_kept_all_the_same(store: SqliteStore) -> None:
+async def test_a_record_of_what_is_not_text_is_kept_all_the_same(store: AnyStore) -> None:
     store.records.write_record(
         record(1, user_agent="a\ud800b\x00", max_tokens=10**40, key="k\udfff")
     )
@@ -35,16 +35,16 @@ async def test_a_record_of_what_is_not_text_is_kept_all_the_same(store: SqliteSt
 
 
 async def test_too_many_waiting_records_are_dropped_and_counted(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: AnyStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenward.store.sqlite.records.WAITING_MAX", 10)
+    monkeypatch.setattr(f"tokenward.store.{engine.name}.records.WAITING_MAX", 10)
     for number in range(13):
         store.records.write_record(record(number))
     assert store.records.dropped == 3
     assert len(await kept(store, 10)) == 10
 
 
-async def test_old_records_and_events_are_swept_and_the_ledger_stays(store: SqliteStore) -> None:
+async def test_old_records_and_events_are_swept_and_the_ledger_stays(store: AnyStore) -> None:
     for number in range(700):
         store.records.write_record(record(number, ts=NOON_MS - 3 * DAY_MS + number))
     store.records.write_record(record(1))

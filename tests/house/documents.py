@@ -89,7 +89,7 @@ def refusal_statuses() -> dict[str, set[int]]:
 def event_kinds() -> set[str]:
     """Every kind of event that the code tells."""
     kinds = set()
-    for path in (SRC / "store/sqlite/alarms.py", SRC / "store/sqlite/keys.py"):
+    for path in (SRC / "ledger/alarms.py", SRC / "store/sqlite/keys.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             kinds |= _kinds_in([node])
     for _, tree in trees():
@@ -113,7 +113,7 @@ def _kinds_in(nodes: Iterable[ast.AST]) -> set[str]:
 
 def watched_gauges() -> set[str]:
     """The gauges that the composition root adds to /metrics."""
-    tree = ast.parse((SRC / "app.py").read_text("utf-8"))
+    tree = ast.parse((SRC / "app/house.py").read_text("utf-8"))
     return {
         f"tokenward_{node.args[0].value}"
         for node in ast.walk(tree)

@@ -33,6 +33,10 @@ EVERYWHERE: Final = {"help", "config", "json", "version"}
 SAID: Final = {
     "server.host": "The address to listen on.",
     "server.port": "The port to listen on; 0 takes a free one.",
+    "store.records": "The PostgreSQL of the records: `postgresql://…`, or where that stands: "
+    "`env:NAME`, `file:PATH`.",
+    "store.hot": "The Valkey or Redis of hot state: `valkey://host:port`, `valkeys://…` (TLS), "
+    "several hosts with commas between them, or where that stands.",
     "server.max_body_mb": "The largest request body, in millions of bytes.",
     "server.client_address_header": "The header in which trusted proxies name the caller.",
     "server.tls_key": "Its private key (PEM), not readable by all.",

@@ -16,6 +16,7 @@ with atheris.instrument_imports(include=["tokenward"]):
     from tokenward.binding.addresses import PublicUrls, normal
     from tokenward.binding.digest import check_digest
     from tokenward.binding.dpop import DpopVerifier, Proof, Shown
+    from tokenward.binding.interfaces import Epoch
     from tokenward.binding.nonces import Nonces
     from tokenward.kernel import jwk, jws
     from tokenward.kernel.jwk import PublicKeys
@@ -28,7 +29,8 @@ PATH = "/v1/chat/completions"
 HOLDER = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"fuzz").digest())
 JWK = jwk.public_jwk(HOLDER)
 URLS = PublicUrls(("https://guard.example",))
-NONCES = Nonces(bytes(32))
+EPOCH = Epoch(bytes(32), 0)
+NONCES = Nonces(lambda: EPOCH)
 VERIFIER = DpopVerifier(URLS, NONCES, PublicKeys(16), requires_nonce=False)
 
 

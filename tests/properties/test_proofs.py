@@ -16,6 +16,7 @@ from holder import ALGORITHMS, Holder, ath_of, b64, dumped, is_good_to_oracle
 from tokenward.binding.addresses import PublicUrls, normal
 from tokenward.binding.digest import check_digest
 from tokenward.binding.dpop import PROOF_BYTES_MAX, DpopVerifier, Proof, Shown
+from tokenward.binding.interfaces import Epoch
 from tokenward.binding.nonces import Nonces
 from tokenward.kernel import jws
 from tokenward.kernel.jwk import PublicKeys, thumbprint_of
@@ -27,7 +28,8 @@ NOW_MS = 1_795_000_000_000
 KEY = "tw_sk_0123456789"
 PATH = "/v1beta/models/gemini-2.5-flash:generateContent"
 URL = "https://guard.example" + PATH
-NONCES = Nonces(bytes(range(32)))
+EPOCH = Epoch(bytes(range(32)), 0)
+NONCES = Nonces(lambda: EPOCH)
 HOLDERS = [Holder(algorithm) for algorithm in ALGORITHMS]
 KEYS = PublicKeys(16)
 VERIFIER = DpopVerifier(PublicUrls(("https://guard.example",)), NONCES, KEYS, requires_nonce=True)

@@ -12,6 +12,7 @@ from typing import Final
 from tokenward.binding import wording
 from tokenward.binding.addresses import PublicUrls
 from tokenward.binding.digest import CLAIM
+from tokenward.binding.interfaces import Epoch
 from tokenward.binding.nonces import Nonces
 from tokenward.kernel import jws
 from tokenward.kernel.json_text import JsonObject
@@ -45,12 +46,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A good proof, not yet used up. `replay_key` names it in the replay store."""
+    """A good proof, not yet used up. `replay_key` names it in the replay store; it is good in the
+    store's epoch that began at `since_ms`."""
 
     thumbprint: str
     content_digest: str | None
     replay_key: bytes
     until_ms: int
+    since_ms: int
 
 
 class DpopVerifier:
@@ -63,13 +66,11 @@ class DpopVerifier:
         keys: PublicKeys,
         *,
         requires_nonce: bool,
-        since_ms: int = 0,
     ) -> None:
         self._urls = urls
         self._nonces = nonces
         self._keys = keys
         self._requires_nonce = requires_nonce
-        self._since_ms = since_ms
 
     def check(self, shown: Shown, now_ms: int) -> Proof | Refusal:
         """Is this a good proof for this request, now? Costs one signature verification."""
@@ -113,7 +114,8 @@ class DpopVerifier:
             )
         if digest is not None and not isinstance(digest, str):
             return wording.invalid("content_digest is not text")
-        refusal = self._check_time(claims, now_ms) or _check_ath(claims, shown.credential)
+        epoch = self._nonces.epoch
+        refusal = self._check_time(claims, now_ms, epoch) or _check_ath(claims, shown.credential)
         if refusal is not None:
             return refusal
         if shown.thumbprint is not None and not _same(key.thumbprint, shown.thumbprint):
@@ -123,21 +125,22 @@ class DpopVerifier:
             content_digest=digest,
             replay_key=_replay_key(key.thumbprint, jti),
             until_ms=now_ms + REMEMBERED_MS,
+            since_ms=epoch.since_ms,
         )
 
-    def _check_time(self, claims: JsonObject, now_ms: int) -> Refusal | None:
+    def _check_time(self, claims: JsonObject, now_ms: int, epoch: Epoch) -> Refusal | None:
         nonce, made_s = claims.get("nonce"), claims.get("iat")
         if nonce is None and self._requires_nonce:
             return wording.NONCE_WANTED
         if nonce is not None and not (
-            isinstance(nonce, str) and self._nonces.is_fresh(nonce, now_ms)
+            isinstance(nonce, str) and self._nonces.is_fresh(nonce, now_ms, epoch)
         ):
             return wording.NONCE_WANTED
         if not isinstance(made_s, int | float) or isinstance(made_s, bool):
             return wording.invalid("iat is not a number")
         if not now_ms - AGE_MS_MAX <= made_s * 1000 <= now_ms + AHEAD_MS_MAX:
             return wording.OUT_OF_TIME
-        if nonce is None and made_s * 1000 < self._since_ms + AHEAD_MS_MAX:
+        if nonce is None and made_s * 1000 < epoch.since_ms + AHEAD_MS_MAX:
             return wording.NONCE_WANTED  # perhaps used before the store forgot; a nonce tells
         return None
 

@@ -6,8 +6,10 @@ and 11.2: proofs cannot be made in advance).
 """
 
 import hmac
+from collections.abc import Callable
 from typing import Final
 
+from tokenward.binding.interfaces import Epoch
 from tokenward.kernel import jws
 
 SPAN_MS: Final = 300_000
@@ -15,28 +17,39 @@ _MAC_BYTES: Final = 16
 
 
 class Nonces:
-    """Makes and knows the nonces of the current and the previous five minutes."""
+    """Makes and knows the nonces of the current and the previous five minutes.
 
-    def __init__(self, secret: bytes) -> None:
-        assert len(secret) >= 32, "a nonce must not be guessed"
-        self._secret = secret
-        self._made: tuple[int, str] = (-1, "")
+    `read_epoch` says what the replay store's epoch is now: each epoch has nonces of its own.
+    """
+
+    def __init__(self, read_epoch: Callable[[], Epoch]) -> None:
+        self._read_epoch = read_epoch
+        self._made: tuple[Epoch | None, int, str] = (None, -1, "")
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch of now."""
+        return self._read_epoch()
 
     def current(self, now_ms: int) -> str:
         """The nonce to hand out now."""
-        span = now_ms // SPAN_MS
-        if self._made[0] != span:
-            self._made = (span, self._of(span))
-        return self._made[1]
+        return self._current(self.epoch, now_ms // SPAN_MS)
 
-    def is_fresh(self, nonce: str, now_ms: int) -> bool:
-        """Whether it is ours, of this span or the one before."""
+    def is_fresh(self, nonce: str, now_ms: int, epoch: Epoch) -> bool:
+        """Whether it is of that epoch, and of this span or the one before."""
         span = now_ms // SPAN_MS
         given = nonce.encode("utf-8", "replace")
-        is_now = hmac.compare_digest(given, self.current(now_ms).encode("ascii"))
-        return is_now or hmac.compare_digest(given, self._of(span - 1).encode("ascii"))
+        is_now = hmac.compare_digest(given, self._current(epoch, span).encode("ascii"))
+        return is_now or hmac.compare_digest(given, _made(epoch, span - 1).encode("ascii"))
 
-    def _of(self, span: int) -> str:
-        when = span.to_bytes(8, signed=True)
-        mac = hmac.digest(self._secret, when, "sha256")[:_MAC_BYTES]
-        return jws.encode(when + mac).decode("ascii")
+    def _current(self, epoch: Epoch, span: int) -> str:
+        if self._made[0] is not epoch or self._made[1] != span:
+            self._made = (epoch, span, _made(epoch, span))
+        return self._made[2]
+
+
+def _made(epoch: Epoch, span: int) -> str:
+    assert len(epoch.secret) >= 32, "a nonce must not be guessed"
+    when = span.to_bytes(8, signed=True)
+    mac = hmac.digest(epoch.secret, when, "sha256")[:_MAC_BYTES]
+    return jws.encode(when + mac).decode("ascii")

@@ -73,19 +73,24 @@ def ask_guard(settings: Settings, environ: Mapping[str, str], command: Command) 
     """Carry the command out, wherever the records are open.
 
     Waits a little where another command holds the lock or a guard is just starting. Raises
-    StoreHeldError if the holder cannot be reached, LostError if its answer got lost.
+    StoreHeldError if the holder cannot be reached, LostError if its answer got lost. Records of
+    many machines are held by nobody: a guard on this one is asked first, which then knows at once.
     """
     give_up_s = time.monotonic() + FIND_WAIT_S
     while True:
-        try:
-            return asyncio.run(_here(settings, command))
-        except StoreHeldError:
-            address = guard_file.read(settings.data_dir)
+        address = guard_file.read(settings.data_dir) if settings.store.records else None
+        if address is None:
+            try:
+                return asyncio.run(_here(settings, environ, command))
+            except StoreHeldError:
+                address = guard_file.read(settings.data_dir)
         if address is not None:
             try:
                 return over_http(address, _token(settings, environ), command)
             except _NobodyAnswersError:
-                pass
+                if settings.store.records:
+                    guard_file.remove(settings.data_dir, address.pid)
+                    continue
         if time.monotonic() > give_up_s:
             raise StoreHeldError(
                 f"A tokenward process holds {settings.data_dir}, but it does not answer"
@@ -103,15 +108,15 @@ def _token(settings: Settings, environ: Mapping[str, str]) -> Secret:
     return token
 
 
-async def _here(settings: Settings, command: Command) -> Said:
+async def _here(settings: Settings, environ: Mapping[str, str], command: Command) -> Said:
     """The admin app in this process. Whoever may open the data folder needs no other token, so
     the door gets one that lives as long as the command."""
     from tokenward.app import open_office
     from tokenward.http.admin.door import AdminDoor
 
     token = Secret(secrets.token_hex(32), "admin token of one command")
-    async with open_office(settings) as office:
-        guard_file.remove(settings.data_dir)  # whoever wrote it no longer holds the lock
+    async with open_office(settings, environ) as office:
+        guard_file.remove(settings.data_dir)  # whoever wrote it holds no lock, or is gone
         return await in_process(AdminDoor(office, token), token, command)
 
 

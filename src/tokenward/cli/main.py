@@ -28,6 +28,7 @@ VERBS: Final = (
     "events",
     "records",
     "doctor",
+    "restore",
 )
 """In the order of the help; each is a module here with `add(verbs)`, which names its `run`."""
 

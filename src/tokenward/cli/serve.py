@@ -4,7 +4,7 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -12,9 +12,11 @@ from tokenward.cli import guard_file
 from tokenward.cli.admin_client import FIND_PAUSE_S, FIND_WAIT_S
 from tokenward.cli.desk import Desk
 from tokenward.cli.guard_file import GuardAddress
-from tokenward.cli.parser import Verbs
+from tokenward.cli.parser import UsageError, Verbs
 from tokenward.kernel.errors import StoreHeldError
 from tokenward.settings import Settings
+
+WORKERS_MAX: Final = 64
 
 
 def add(verbs: Verbs) -> None:
@@ -26,6 +28,9 @@ def add(verbs: Verbs) -> None:
     )
     serve.add_argument("--host", metavar="H", help="default: server.host")
     serve.add_argument("--port", metavar="P", type=int, help="default: server.port; 0: any free")
+    serve.add_argument(
+        "--workers", metavar="N", type=int, help="processes; default: server.workers"
+    )
     serve.add_argument("--observe", action="store_true", help="record verdicts, act on none")
     serve.set_defaults(run=_serve)
 
@@ -51,10 +56,14 @@ def _serve_when_free(
 ) -> None:
     """A command that is just ending may hold the records; for another guard nobody waits."""
     from tokenward.app import serve
+    from tokenward.cli.supervise import supervise
 
+    workers = settings.server.workers
     give_up_s = time.monotonic() + FIND_WAIT_S
     while True:
         try:
+            if workers > 1:
+                return supervise(settings, desk.environ, workers, tell_ready)
             return serve(settings, desk.environ, tell_ready)
         except StoreHeldError:
             is_guard = guard_file.read(settings.data_dir) is not None
@@ -75,10 +84,13 @@ def _with_flags(settings: Settings, args: Namespace) -> Settings:
     """What stands on the command line stands above the file and the environment."""
     host = settings.server.host if args.host is None else args.host
     port = settings.server.port if args.port is None else args.port
+    workers = settings.server.workers if args.workers is None else args.workers
+    if not 1 <= workers <= WORKERS_MAX:
+        raise UsageError(f"{workers} workers cannot be; choose 1 to {WORKERS_MAX}")
     mode = "observe" if args.observe else settings.policy.mode
     return replace(
         settings,
-        server=replace(settings.server, host=host, port=port),
+        server=replace(settings.server, host=host, port=port, workers=workers),
         policy=replace(settings.policy, mode=mode),
     )
 

@@ -6,6 +6,7 @@ sent when the one before was taken or given up. What happened while no guard ran
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -42,17 +43,24 @@ class Alerts:
         self.sent = 0
         self.given_up = 0
 
-    async def run(self) -> None:
-        """Until cancelled. A store or webhook that fails delays; it never stops the loop."""
-        self._after = await self._books.last_event()
+    async def run(self, is_leader: Callable[[], Awaitable[bool]]) -> None:
+        """Until cancelled. A store or webhook that fails delays; it never stops the loop. Of many
+        gateways the leader sends; who follows it goes on after what had happened by then."""
+        is_behind = True
         while True:
             try:
-                for number, event in await self._books.events(self._after, BATCH_MAX):
-                    await self._tell(number, event)
-                    self._after = number
+                if is_behind or not await is_leader():
+                    self._after, is_behind = await self._books.last_event(), False
+                else:
+                    await self._tell_new()
             except Fault:
                 pass  # the store is away: try again at the next turn
             await asyncio.sleep(EVERY_S)
+
+    async def _tell_new(self) -> None:
+        for number, event in await self._books.events(self._after, BATCH_MAX):
+            await self._tell(number, event)
+            self._after = number
 
     async def _tell(self, number: int, event: Event) -> None:
         body = msgspec.json.encode({"number": number, **msgspec.to_builtins(event)})

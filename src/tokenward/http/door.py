@@ -8,6 +8,7 @@ import msgspec
 from tokenward.http.gateway import Gateway, Receive, Scope, Send
 from tokenward.http.metrics import Metrics
 from tokenward.http.oauth.door import OauthDoor
+from tokenward.kernel.errors import StoreError
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON: Final = b"application/json"
@@ -56,7 +57,12 @@ class Door:
 
     async def _operations(self, path: str, send: Send) -> None:
         if path == "/metrics":
-            await _answer(send, 200, b"text/plain; version=0.0.4", self._metrics.text())
+            try:
+                text = await self._metrics.text()
+            except StoreError as fault:
+                await _answer(send, 503, b"text/plain", f"{fault}\n".encode())
+                return
+            await _answer(send, 200, b"text/plain; version=0.0.4", text)
             return
         why = "" if path == "/healthz" else self._is_ready()
         body = msgspec.json.encode({"ok": not why, "why": why} if why else {"ok": True})

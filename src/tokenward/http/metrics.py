@@ -4,17 +4,20 @@ Labels are bounded: a model becomes a label only once a provider has answered fo
 the first `MODELS_MAX` of them; whoever sends random names makes no new series.
 """
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import msgspec
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
+from tokenward.http.series import Spread, Totals
 from tokenward.kernel.conventions import OPERATIONS
 from tokenward.kernel.events import Record
 
 MODELS_MAX: Final = 200
-SERIES_MAX: Final = 4096
 SECONDS: Final = (
     0.01,
     0.02,
@@ -36,70 +39,57 @@ WHERE: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request
 TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
 
-M = TypeVar("M", Counter, Histogram)
-
-
-def _series(metric: M) -> Callable[..., M]:
-    """The metric's own look-up by labels, remembered: it takes a lock and reads every label."""
-    return lru_cache(maxsize=SERIES_MAX)(metric.labels)
-
-
 class Metrics:
     """Counts every record; cheap enough for every request."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
-
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.others: Callable[[], Awaitable[list[Shown]]] | None = None
+        """What the other processes of this guard count, where there are any."""
         self._models: set[str] = set()
-        self._duration = _series(
-            Histogram(
-                "gen_ai_server_request_duration_seconds",
-                "Time of a guarded call, provider included.",
-                (*WHERE, "error_type"),
-                buckets=SECONDS,
-                registry=self.registry,
-            )
+        self._duration = Spread(
+            "gen_ai_server_request_duration_seconds",
+            "Time of a guarded call, provider included.",
+            (*WHERE, "error_type"),
+            SECONDS,
         )
-        self._first = _series(
-            Histogram(
-                "gen_ai_server_time_to_first_token_seconds",
-                "Time until the first byte of the answer's body.",
-                WHERE,
-                buckets=SECONDS,
-                registry=self.registry,
-            )
+        self._first = Spread(
+            "gen_ai_server_time_to_first_token_seconds",
+            "Time until the first byte of the answer's body.",
+            WHERE,
+            SECONDS,
         )
-        self._tokens = _series(
-            Histogram(
-                "gen_ai_client_token_usage",
-                "Tokens a call, as billed.",
-                ("gen_ai_token_type", "gen_ai_provider_name", "gen_ai_request_model"),
-                buckets=TOKENS,
-                registry=self.registry,
-            )
+        self._tokens = Spread(
+            "gen_ai_client_token_usage",
+            "Tokens a call, as billed.",
+            ("gen_ai_token_type", "gen_ai_provider_name", "gen_ai_request_model"),
+            TOKENS,
         )
-        self._requests = _series(
-            Counter(
-                "tokenward_requests",
-                "Requests by what became of them; `refusal` is the refusal's code or empty.",
-                ("dialect", "status", "refusal"),
-                registry=self.registry,
-            )
+        self._requests = Totals(
+            "tokenward_requests",
+            "Requests by what became of them; `refusal` is the refusal's code or empty.",
+            ("dialect", "status", "refusal"),
         )
-        self._cost = _series(
-            Counter(
-                "tokenward_cost_usd",
-                "What calls cost, in US dollars.",
-                ("gen_ai_request_model",),
-                registry=self.registry,
-            )
+        self._cost = Totals(
+            "tokenward_cost_usd",
+            "What calls cost, in US dollars.",
+            ("gen_ai_request_model",),
         )
-        self._guard = Histogram(
+        self._guard = Spread(
             "tokenward_guard_seconds",
             "The guard's own time a request, without the provider's.",
-            buckets=GUARD_SECONDS,
-            registry=self.registry,
+            (),
+            GUARD_SECONDS,
         )
+        for shown in (
+            self._duration,
+            self._first,
+            self._tokens,
+            self._requests,
+            self._cost,
+            self._guard,
+        ):
+            self.registry.register(shown)
         self._add_gauge = partial(Gauge, registry=self.registry)
 
     def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
@@ -109,21 +99,21 @@ class Metrics:
     def observe(self, record: Record) -> None:
         """Count one request."""
         model = self._model(record)
-        self._requests(record.dialect, str(record.status), record.refusal).inc()
-        self._guard.observe(record.guard_us / 1_000_000)
+        self._requests.add((record.dialect, str(record.status), record.refusal))
+        self._guard.observe((), record.guard_us / 1_000_000)
         if record.provider_status is None:
             return
-        where = (record.provider, model)
+        provider = record.provider
         operation = OPERATIONS.get(record.route, record.route)
         error = record.refusal or (str(record.status) if record.status >= 300 else "")
-        self._duration(operation, *where, error).observe(record.total_ms / 1000)
+        self._duration.observe((operation, provider, model, error), record.total_ms / 1000)
         if record.ttft_ms is not None:
-            self._first(operation, *where).observe(record.ttft_ms / 1000)
+            self._first.observe((operation, provider, model), record.ttft_ms / 1000)
         if record.input_tokens or record.output_tokens:
-            self._tokens("input", *where).observe(record.input_tokens)
-            self._tokens("output", *where).observe(record.output_tokens)
+            self._tokens.observe(("input", provider, model), record.input_tokens)
+            self._tokens.observe(("output", provider, model), record.output_tokens)
         if record.cost_nusd:
-            self._cost(model).inc(record.cost_nusd / 1_000_000_000)
+            self._cost.add((model,), record.cost_nusd / 1_000_000_000)
 
     def _model(self, record: Record) -> str:
         if record.provider_status is None or record.provider_status >= 300:
@@ -132,6 +122,65 @@ class Metrics:
             self._models.add(record.model)
         return record.model if record.model in self._models else "other"
 
-    def text(self) -> bytes:
-        """The exposition, text format 0.0.4."""
-        return generate_latest(self.registry)
+    async def text(self) -> bytes:
+        """The exposition, text format 0.0.4: the sums over all processes. Raises `StoreError`
+        where the others cannot be asked."""
+        if self.others is None:
+            return generate_latest(self.registry)
+        summed = _Sums()
+        summed.add(self.shown(), is_living=True)
+        for is_living, shown in await self.others():
+            summed.add(shown, is_living)
+        return generate_latest(summed)
+
+    def shown(self) -> bytes:
+        """What this process counts, for another one of the same guard to add up."""
+        families = [
+            (
+                metric.name,
+                metric.type,
+                metric.documentation,
+                [(each.name, tuple(each.labels.items()), each.value) for each in metric.samples],
+            )
+            for metric in self.registry.collect()
+        ]
+        return msgspec.msgpack.encode(families)
+
+
+Shown = tuple[bool, bytes]
+"""Whether a process lives, and what it counted (`Metrics.shown`)."""
+_Labels = tuple[tuple[str, str], ...]
+_read_shown: Final = msgspec.msgpack.Decoder(
+    list[tuple[str, str, str, list[tuple[str, _Labels, float]]]]
+).decode
+
+
+class _Sums(Collector):
+    """Counts and gauges of several processes, added up. Of one that is gone only counts remain,
+    so that they never go back; a series began when the first of them did."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, tuple[str, str, dict[tuple[str, _Labels], float]]] = {}
+
+    def add(self, shown: bytes, is_living: bool) -> None:
+        """One process more."""
+        for name, kind, what, samples in _read_shown(shown):
+            if kind == "gauge" and not is_living:
+                continue
+            sums = self._families.setdefault(name, (kind, what, {}))[2]
+            for sample, labels, value in samples:
+                series = (sample, labels)
+                if series not in sums:
+                    sums[series] = value
+                elif sample.endswith("_created"):
+                    sums[series] = min(sums[series], value)
+                else:
+                    sums[series] += value
+
+    def collect(self) -> Iterator[Metric]:
+        """As the exposition wants them."""
+        for name, (kind, what, sums) in self._families.items():
+            metric = Metric(name, what, kind)
+            for (sample, labels), value in sums.items():
+                metric.add_sample(sample, dict(labels), value)
+            yield metric

@@ -57,7 +57,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True):
     `key:enrolled` (its holder is known), `key:offered` (a new code), `key:misused` (evidence E1),
     `key:ending` (a live key ends within a week, or a day).
     Kinds of tokens: `family:revoked` (refresh tokens and what they gave out), `token:revoked`.
-    Of all of them: `incident:opened`.
+    Of all of them: `incident:opened`, `records:restored` (a backup was put back and accepted).
     """
 
     ts: int

@@ -75,7 +75,7 @@ def check_assertion(
     starts_ms = jws.numeric_date_ms(claims["nbf"]) if "nbf" in claims else made_ms
     if made_ms is None or starts_ms is None or max(made_ms, starts_ms) > now_ms + SKEW_MS:
         raise ValueError("iat and nbf must be moments that have come")
-    if made_ms + SKEW_MS < since_ms:
+    if made_ms - SKEW_MS < since_ms:
         raise ValueError("it is older than what this guard remembers; sign again")
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= JTI_CHARS_MAX:

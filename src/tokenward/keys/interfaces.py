@@ -8,6 +8,26 @@ from tokenward.keys.families import Family
 from tokenward.keys.records import KeyRecord
 
 
+class View(Protocol):
+    """Whether what this gateway knows of keys and tokens is fresh enough to act on."""
+
+    def is_fresh(self) -> bool:
+        """Asked for every call, and again at the moment of forwarding. Without waiting."""
+        ...
+
+
+class Watcher(Protocol):
+    """Hears of changes that stop something, wherever they were made."""
+
+    def key_changed(self, record: KeyRecord) -> None:
+        """The key is now as `record` says."""
+        ...
+
+    def name_revoked(self, name: str) -> None:
+        """An access token or its family, by its name in `AccessToken.names`, opens nothing more."""
+        ...
+
+
 class KeyStore(Protocol):
     """Keeps key records. All methods raise `StoreError` when they cannot know or not keep.
 
@@ -15,11 +35,16 @@ class KeyStore(Protocol):
     """
 
     def cached(self, key_id: str) -> KeyRecord | None:
-        """The current record if it is in memory, without waiting. Never stale."""
+        """The current record if it is in memory, without waiting. As fresh as the `View`."""
         ...
 
     async def find(self, key_id: str) -> KeyRecord | None:
         """The record, from memory or from the store."""
+        ...
+
+    async def read(self, key_id: str) -> KeyRecord | None:
+        """The record as it is kept, durably: not from memory, which may know of a change that the
+        disk then refuses, or not yet of one made elsewhere."""
         ...
 
     async def add(self, record: KeyRecord) -> None:
@@ -57,6 +82,10 @@ class GrantStore(Protocol):
 
     async def find(self, family_id: str) -> Family | None:
         """The family as it is."""
+        ...
+
+    async def read(self, family_id: str) -> Family | None:
+        """The family as it is kept, durably, never from memory."""
         ...
 
     async def add(self, family: Family) -> None:

@@ -22,21 +22,40 @@ def audit(entries: Iterable[tuple[Entry, bytes]], stated: Stated) -> list[Findin
 
     `entries` come with the hash each carries, ascending.
     """
-    chain, holds = _ChainAudit(stated), _HoldAudit(stated)
-    caps, owners = CapAudit(stated.caps), OwnerAudit()
-    findings: list[Finding] = []
+    auditor = Auditor(stated)
     for entry, digest in entries:
-        findings += chain.see(entry, digest)
-        findings += holds.see(entry)
-        findings += caps.see(entry)
-        findings += owners.see(entry)
-        if len(findings) >= FINDINGS_MAX:
-            return findings[:FINDINGS_MAX]
-    findings += chain.conclude()
-    findings += holds.conclude()
-    findings += caps.conclude(stated.counters, stated.now_ms)
-    findings += owners.conclude(stated.keys, stated.projects, stated.credits_nusd)
-    return findings[:FINDINGS_MAX]
+        if not auditor.see(entry, digest):
+            break
+    return auditor.conclude()
+
+
+class Auditor:
+    """The same for whoever brings the entries one by one: `see` each, then `conclude`."""
+
+    def __init__(self, stated: Stated) -> None:
+        self._stated = stated
+        self._chain, self._holds = _ChainAudit(stated), _HoldAudit(stated)
+        self._caps, self._owners = CapAudit(stated.caps), OwnerAudit()
+        self._findings: list[Finding] = []
+
+    def see(self, entry: Entry, digest: bytes) -> bool:
+        """The next entry with the hash it carries; False: more would not be told."""
+        findings = self._findings
+        findings += self._chain.see(entry, digest)
+        findings += self._holds.see(entry)
+        findings += self._caps.see(entry)
+        findings += self._owners.see(entry)
+        return len(findings) < FINDINGS_MAX
+
+    def conclude(self) -> list[Finding]:
+        """Everything that is wrong, at most 1,000 findings."""
+        stated, findings = self._stated, self._findings
+        if len(findings) < FINDINGS_MAX:
+            findings += self._chain.conclude()
+            findings += self._holds.conclude()
+            findings += self._caps.conclude(stated.counters, stated.now_ms)
+            findings += self._owners.conclude(stated.keys, stated.projects, stated.credits_nusd)
+        return findings[:FINDINGS_MAX]
 
 
 class _ChainAudit:

@@ -176,7 +176,7 @@ def _unpriced(standings: Sequence[Standing], ask: HoldAsk) -> Refusal | None:
 
 
 def _is_storable(model: str) -> bool:
-    if len(model) > MODEL_CHARS_MAX:
+    if len(model) > MODEL_CHARS_MAX or "\0" in model:
         return False
     return model.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in model)
 

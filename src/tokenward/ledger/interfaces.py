@@ -96,6 +96,10 @@ class Books(Protocol):
         everything up to it."""
         ...
 
+    async def hash_of(self, seq: int) -> bytes | None:
+        """The hash that entry `seq` carries; None if there is no such entry."""
+        ...
+
     async def audit(self, known: tuple[Head, ...] = ()) -> list[Finding]:
         """Prove the hash chain, the holds and every balance from the entries alone (L6, L7), and
         that every `known` head is still in the chain; an empty list is the proof. Independent of

@@ -1,6 +1,7 @@
 """How many calls of this key run at once?"""
 
 from tokenward.kernel.refusals import Refusal
+from tokenward.limits import wording
 
 
 class Slot:
@@ -29,16 +30,7 @@ class Concurrency:
         """A place for one more call, unless `limit` run already; None is no limit."""
         running = self.running(key_id)
         if limit is not None and running >= limit:
-            return Refusal(
-                "concurrency:exceeded",
-                429,
-                f"This key has {running} running calls and may have {limit}. Nothing was sent; "
-                "call again when one of them has ended, or ask for a key with a higher limit: "
-                "tokenward key create --concurrency …",
-                should_retry=True,
-                retry_after_s=1,
-                facts=(("limit", limit), ("running", running)),
-            )
+            return wording.too_wide(limit=limit, running=running)
         self._running[key_id] = running + 1
         return Slot(self, key_id)
 

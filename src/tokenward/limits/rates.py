@@ -13,6 +13,7 @@ from math import ceil
 from typing import Final
 
 from tokenward.kernel.refusals import Refusal
+from tokenward.limits import wording
 
 SLOTS: Final = 61
 KEYS_MAX: Final = 50_000
@@ -97,6 +98,10 @@ class Rates:
         """Minutes kept in memory now."""
         return len(self._requests) + len(self._tokens)
 
+    def may_request(self, key_id: str, rpm: int | None, now_s: float) -> Refusal | None:
+        """None while fewer than `rpm` requests were made in the last minute. Counts nothing."""
+        return _check(self._requests, key_id, rpm, now_s, "requests")
+
     def take_request(self, key_id: str, rpm: int | None, now_s: float) -> Refusal | None:
         """Count one request, unless `rpm` were made in the last minute. A refused one is not
         counted, so a caller that hammers is let in again as soon as one that waits."""
@@ -118,34 +123,14 @@ class Rates:
 
 
 def _check(
-    counts: _Counts, key_id: str, limit: int | None, now_s: float, unit: str
+    counts: _Counts, key_id: str, limit: int | None, now_s: float, unit: wording.Unit
 ) -> Refusal | None:
     if limit is None:
         return None
     if not counts.has_room(key_id, now_s):
-        return _too_many_keys()
+        return wording.TOO_MANY_KEYS
     minute = counts.minute(key_id, now_s)
     if minute.used < limit:
         return None
     wait_s = max(1, ceil(minute.frees_at_s(limit) - now_s))
-    return Refusal(
-        "rate:exceeded",
-        429,
-        f"This key has used {minute.used:,} {unit} in the last minute and may use {limit:,} "
-        f"a minute. Nothing was sent; call again in {wait_s} s, or ask for a key with a higher "
-        f"limit: tokenward key create --{'rpm' if unit == 'requests' else 'tpm'} …",
-        should_retry=True,
-        retry_after_s=wait_s,
-        facts=(("unit", unit), ("limit", limit), ("used", minute.used), ("window", "minute")),
-    )
-
-
-def _too_many_keys() -> Refusal:
-    return Refusal(
-        "rate:exceeded",
-        429,
-        "More keys with a rate limit are in use at once than this guard can count, so this one "
-        "cannot be let in now. Nothing was sent; call again in a few seconds.",
-        should_retry=True,
-        retry_after_s=5,
-    )
+    return wording.too_fast(unit, limit=limit, used=minute.used, wait_s=wait_s)

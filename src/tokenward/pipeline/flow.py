@@ -10,12 +10,15 @@ branching of a request stands here. What happens when a step itself breaks:
     10   dropped and counted
 """
 
+from functools import partial
+
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.refusals import Refusal
 from tokenward.pipeline import steps
 from tokenward.pipeline.forward import forward
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Reply
+from tokenward.pipeline.looking import look_again
 from tokenward.pipeline.notes import Notes
 from tokenward.pipeline.proving import prove
 from tokenward.pipeline.refusing import BUG, STORE_DOWN, refuse
@@ -57,14 +60,16 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
     try:
         return await _spend(guard, held, reply, notes)
     finally:
-        held.slot.leave()
+        held.place.leave()
 
 
 async def _spend(guard: Guard, held: Held, reply: Reply, notes: Notes) -> Refusal | None:
     """Steps 5-10. From here on a hold is open, and every way out ends it."""
     scored = steps.score(held)  # 5
-    with guard.running.enter(*held.read.bound.known.names) as running:
-        cleared = steps.decide(guard, scored)  # 6
+    known = held.read.bound.known
+    look = partial(look_again, guard, known)
+    with guard.running.enter(known.names, look) as running:
+        cleared = steps.decide(scored, look())  # 6
         if not isinstance(cleared, Refusal):
             answered = await forward(guard, cleared, reply, running, notes)  # 7
     if isinstance(cleared, Refusal):

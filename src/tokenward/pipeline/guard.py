@@ -12,10 +12,9 @@ from tokenward.kernel.clock import Clock
 from tokenward.kernel.events import Event, Record
 from tokenward.kernel.secret import Secret
 from tokenward.keys.access_tokens import AccessTokens
-from tokenward.keys.interfaces import GrantStore, KeyStore
+from tokenward.keys.interfaces import GrantStore, KeyStore, View
 from tokenward.ledger.interfaces import Ledger
-from tokenward.limits.concurrency import Concurrency
-from tokenward.limits.rates import Rates
+from tokenward.limits.interfaces import Limiter
 from tokenward.pipeline.interfaces import Provider, Upstream
 from tokenward.pipeline.running import RunningCalls
 from tokenward.prices.book import PriceBook
@@ -58,13 +57,13 @@ class Guard:
     clock: Clock
     pepper: Secret = field(repr=False)
     keys: KeyStore
+    view: View
     tokens: AccessTokens
     grants: GrantStore
     prover: Prover
     ledger: Ledger
     prices: PriceBook
-    rates: Rates
-    concurrency: Concurrency
+    limiter: Limiter
     providers: tuple[Provider, ...]
     upstreams: Mapping[str, Upstream]
     running: RunningCalls

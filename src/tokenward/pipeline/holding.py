@@ -8,7 +8,7 @@ from tokenward.kernel.bound import CostBound
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
 from tokenward.ledger.records import Hold, HoldAsk, Waitable
-from tokenward.limits.concurrency import Slot
+from tokenward.limits.interfaces import Place
 from tokenward.pipeline.guard import FlowLimits, Guard
 from tokenward.pipeline.interfaces import Reply
 from tokenward.pipeline.stages import Held, Read
@@ -23,7 +23,7 @@ LEFT_WAITING: Final = Refusal(
 NO_MONEY: Final = ("cap:reached", "cap:held", "cap:max_call")
 
 
-async def hold(guard: Guard, read: Read, slot: Slot, reply: Reply) -> Held | Refusal:
+async def hold(guard: Guard, read: Read, place: Place, reply: Reply) -> Held | Refusal:
     """Reserve the most this call can cost on every cap that applies, or say why not."""
     ask = read.ask
     unbounded = ask.unbounded or unknown_window(ask, read.price)
@@ -49,7 +49,7 @@ async def hold(guard: Guard, read: Read, slot: Slot, reply: Reply) -> Held | Ref
     may_limit = ask.has_output and ask.output_asked is None and not ask.output_open
     is_limited = held.is_capped and may_limit
     output_limit = held.output_tokens if is_limited else None
-    return Held(read=read, slot=slot, hold=held, output_limit=output_limit)
+    return Held(read=read, place=place, hold=held, output_limit=output_limit)
 
 
 async def _wait_for_room(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
 from tokenward.providers.interfaces import Headers
 
@@ -30,6 +31,15 @@ class Provider:
     default_model: str = ""
 
 
+LastLook = Callable[[], Refusal | None]
+"""Why a request must not go out now; None: it may. Pure and quick."""
+
+
+def may_go() -> Refusal | None:
+    """The last look at what nobody can take back."""
+    return None
+
+
 class Answer(Protocol):
     """A provider's answer, its body still on the way."""
 
@@ -48,10 +58,14 @@ class Answer(Protocol):
 class Upstream(Protocol):
     """The only way out of the guard."""
 
-    async def send(self, method: str, url: str, headers: Headers, body: bytes) -> Answer:
+    async def send(
+        self, method: str, url: str, headers: Headers, body: bytes, last_look: LastLook = may_go
+    ) -> Answer:
         """Send and wait for the answer's head.
 
-        Raises `UnsentError` when certainly nothing reached the provider, else `BrokenError`.
+        `last_look` is asked when the connection is ready, right before the first byte: what it
+        refuses is not sent. Raises `WithheldError` then, `UnsentError` when certainly nothing
+        reached the provider, else `BrokenError`.
         """
         ...
 

@@ -74,7 +74,7 @@ async def _prove(guard: Guard, known: Known, reply: Reply) -> Bound | Refusal:
 
 async def use_up(prover: Prover, proof: Proof) -> Refusal | None:
     """None for the first use of the proof in any process. Raises `StoreError`."""
-    is_first = await prover.replays.claim(proof.replay_key, proof.until_ms)
+    is_first = await prover.replays.claim(proof.replay_key, proof.until_ms, proof.since_ms)
     return None if is_first else wording.REPLAYED
 
 

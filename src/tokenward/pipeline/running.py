@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,6 +25,19 @@ HUNG_UP: Final = Refusal(
 )
 
 
+Look = Callable[[], Refusal | None]
+"""Why a call's credential is no longer good; None while it is."""
+
+
+def _is_fit() -> Refusal | None:
+    return None
+
+
+def _is_over(refusal: Refusal | None) -> bool:
+    """A view that is not fresh says nothing about a key: what runs may run on."""
+    return refusal is not None and not refusal.should_retry
+
+
 class RunningCall:
     """One call between its second look at the key and its end; used with `with`.
 
@@ -31,13 +45,15 @@ class RunningCall:
     `reason` says why, so that a cut is told apart from the task's own cancellation.
     """
 
-    __slots__ = ("_calls", "_names", "_task", "_timer", "reason")
+    __slots__ = ("_calls", "_cut_at_s", "_names", "_task", "_timer", "look", "reason")
 
-    def __init__(self, calls: "RunningCalls", names: tuple[str, ...]) -> None:
+    def __init__(self, calls: "RunningCalls", names: tuple[str, ...], look: Look) -> None:
         self._calls = calls
         self._names = names
+        self.look = look
         self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._cut_at_s = 0.0
         self.reason: Refusal | None = None
 
     def __enter__(self) -> Self:
@@ -65,13 +81,13 @@ class RunningCall:
 
     def cut_after(self, wait_s: float, reason: Refusal) -> None:
         """Cut unless the call ends before; a sooner time replaces a later one."""
-        timer = asyncio.get_running_loop().call_later(wait_s, self.cut, reason)
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() + wait_s
         if self._timer is not None:
-            if self._timer.when() <= timer.when():
-                timer.cancel()
+            if self._cut_at_s <= at_s:
                 return
             self._timer.cancel()
-        self._timer = timer
+        self._timer, self._cut_at_s = loop.call_later(wait_s, self.cut, reason), at_s
 
     def was_cut(self) -> Refusal:
         """Called where the cancellation arrives: takes it back and says why it came.
@@ -91,9 +107,10 @@ class RunningCalls:
         self._by_name: defaultdict[str, set[RunningCall]] = defaultdict(set)
         self._count = 0
 
-    def enter(self, key_id: str, *names: str) -> RunningCall:
-        """A call of this key, to be used with `with`; `names` as `AccessToken.names`."""
-        return RunningCall(self, (key_id, *names))
+    def enter(self, names: tuple[str, ...], look: Look = _is_fit) -> RunningCall:
+        """A call, to be used with `with`; `names` as `Known.names`, `look` says whether its
+        credential is still good."""
+        return RunningCall(self, names, look)
 
     def add(self, names: tuple[str, ...], call: RunningCall) -> None:
         """Only for `RunningCall`."""
@@ -117,6 +134,17 @@ class RunningCalls:
         for call in calls:
             call.cut(reason)
         return len(calls)
+
+    def of(self, key_id: str) -> frozenset[RunningCall]:
+        """The key's running calls; `reason` of each tells later whether it was cut."""
+        return frozenset(self._by_name.get(key_id, ()))
+
+    def cut_unfit(self, key_id: str, reason: Refusal) -> int:
+        """Cut the key's running calls whose own credential is no longer good; how many."""
+        unfit = [call for call in self._by_name.get(key_id, ()) if _is_over(call.look())]
+        for call in unfit:
+            call.cut(reason)
+        return len(unfit)
 
     def count(self) -> int:
         """Calls under way now."""

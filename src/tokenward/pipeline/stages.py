@@ -14,7 +14,7 @@ from tokenward.kernel.usage import Usage
 from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.records import KeyRecord
 from tokenward.ledger.records import Charge, Hold, Settlement
-from tokenward.limits.concurrency import Slot
+from tokenward.limits.interfaces import Place
 from tokenward.pipeline.interfaces import Answer, Provider
 from tokenward.prices.book import ModelPrice
 from tokenward.providers.ask import Ask, Request, Route
@@ -82,14 +82,14 @@ class Read(Struct, frozen=True, kw_only=True):
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """Step 4: within its limits (the slot is taken) and its money is reserved.
+    """Step 4: within its limits (its place is taken) and its money is reserved.
 
     `hold` is None on routes that cost nothing. `output_limit` is what the provider must be told
     because the caller set no limit and a cap applies, else None.
     """
 
     read: Read
-    slot: Slot
+    place: Place
     hold: Hold | None
     output_limit: int | None
 
@@ -128,6 +128,8 @@ class Outcome(StrEnum):
     the work and does not bill it."""
     UNSENT = "unsent"
     """Nothing reached the provider."""
+    WITHHELD = "withheld"
+    """The guard's own last look kept it back: nothing was sent."""
     BROKEN = "broken"
     """Sent, and the answer never came, broke off or did not end in time."""
     CUT = "cut"

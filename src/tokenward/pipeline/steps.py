@@ -7,16 +7,18 @@ from typing import Final
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys import access_tokens
 from tokenward.keys import authenticate as keys
-from tokenward.keys.access_tokens import AccessToken, binding_of, is_token
+from tokenward.keys.access_tokens import binding_of, is_token
 from tokenward.keys.caveats import allows_any_model, allows_model, allows_route
 from tokenward.keys.format import read_key_id
-from tokenward.keys.records import KeyRecord
 from tokenward.ledger.records import Charge, Settlement
+from tokenward.limits.interfaces import UNLIMITED, KeyLimits, Place
+from tokenward.limits.local import ANYWHERE
 from tokenward.limits.networks import allows_network
 from tokenward.pipeline import holding
 from tokenward.pipeline.forward import CREDENTIALS_IN_QUERY, let_go
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Provider, Reply
+from tokenward.pipeline.looking import STALE_VIEW, still_good
 from tokenward.pipeline.notes import Notes
 from tokenward.pipeline.relay import stream_error
 from tokenward.pipeline.stages import (
@@ -48,13 +50,9 @@ NOT_SHARED: Final = Refusal(
     "responses in the background. The operator opens it with stored_objects = true under the "
     "[[provider]].",
 )
-STALE_VIEW: Final = Refusal(
-    "key:stale_view",
-    503,
-    "The guard lost sight of this key's state and will not guess. Nothing was sent; call again.",
-    should_retry=True,
-    retry_after_s=1,
-)
+
+
+NOT_BILLED: Final = (Outcome.UNSENT, Outcome.WITHHELD, Outcome.REJECTED)
 
 
 async def authenticate(guard: Guard, arrived: Arrived, notes: Notes) -> Known | Refusal:
@@ -63,6 +61,8 @@ async def authenticate(guard: Guard, arrived: Arrived, notes: Notes) -> Known | 
     The record names the key as soon as its secret was shown, also when it opens nothing more:
     whoever still tries a frozen key is worth knowing.
     """
+    if not guard.view.is_fresh():
+        return STALE_VIEW
     headers = arrived.headers
     in_query = _credentials(arrived.query)
     if in_query and not guard.limits.keys_in_query:
@@ -104,7 +104,7 @@ async def _know_token(
     record = await guard.keys.find(token.key_id)
     if record is not None:
         notes.know(record)
-    key = _still_good(guard, token, record)
+    key = still_good(guard, token, record)
     if isinstance(key, Refusal):
         return key
     return Known(
@@ -116,13 +116,6 @@ async def _know_token(
         holder=token.thumbprint,
         token=token,
     )
-
-
-def _still_good(guard: Guard, token: AccessToken, record: KeyRecord | None) -> KeyRecord | Refusal:
-    """Neither the token nor its family is revoked, and its key can be used (R2)."""
-    if guard.grants.is_revoked(token.names):
-        return access_tokens.REVOKED
-    return access_tokens.authenticate_token(token, record, guard.clock.now_ms())
 
 
 def _credentials(query: bytes) -> list[bytes]:
@@ -202,27 +195,29 @@ def choose_provider(providers: tuple[Provider, ...], ask: Ask) -> Provider | Ref
 async def limit_and_hold(guard: Guard, read: Read, reply: Reply) -> Held | Refusal:
     """Step 4: is it within the key's limits, and is there money? The hold is durable here."""
     known = read.bound.known
-    key, caveats, now_s = known.key, known.key.caveats, guard.clock.monotonic_s()
-    refusal = allows_network(caveats.cidrs, known.arrived.client_ip)
-    if refusal is None and caveats.rpm is not None:
-        refusal = guard.rates.take_request(key.id, caveats.rpm, now_s)
-    if refusal is None and caveats.tpm is not None:
-        refusal = guard.rates.may_use_tokens(key.id, caveats.tpm, now_s)
+    refusal = allows_network(known.key.caveats.cidrs, known.arrived.client_ip)
     if refusal is not None:
         return refusal
-    slot = guard.concurrency.enter(key.id, caveats.concurrency)
-    if isinstance(slot, Refusal):
-        return slot
+    place = await _enter(guard, known)
+    if isinstance(place, Refusal):
+        return place
     if known.arrived.route.meter is Meter.FREE:
-        return Held(read=read, slot=slot, hold=None, output_limit=None)
+        return Held(read=read, place=place, hold=None, output_limit=None)
     try:
-        held = await holding.hold(guard, read, slot, reply)
+        held = await holding.hold(guard, read, place, reply)
     except BaseException:
-        slot.leave()
+        place.leave()
         raise
     if isinstance(held, Refusal):
-        slot.leave()
+        place.leave()
     return held
+
+
+async def _enter(guard: Guard, known: Known) -> Place | Refusal:
+    """Nobody is asked about a key without limits."""
+    caveats = known.key.caveats
+    limits = KeyLimits(caveats.rpm, caveats.tpm, caveats.concurrency)
+    return ANYWHERE if limits == UNLIMITED else await guard.limiter.enter(known.key.id, limits)
 
 
 def score(held: Held) -> Scored:
@@ -230,20 +225,9 @@ def score(held: Held) -> Scored:
     return Scored(held=held, evidence=())
 
 
-def decide(guard: Guard, scored: Scored) -> Cleared | Refusal:
-    """Step 6: the key is looked at again at the moment of use (R2), without waiting."""
-    known = scored.held.read.bound.known
-    record = guard.keys.cached(known.key.id)
-    if record is None:
-        return STALE_VIEW
-    refusal: KeyRecord | Refusal = record
-    if known.token is not None:
-        refusal = _still_good(guard, known.token, record)
-    elif record is not known.key:
-        refusal = keys.authenticate(known.presented, record, guard.pepper, guard.clock.now_ms())
-    if isinstance(refusal, Refusal):
-        return refusal
-    return Cleared(scored=scored, verdict="allow")
+def decide(scored: Scored, refusal: Refusal | None) -> Cleared | Refusal:
+    """Step 6: the verdict. `refusal` is what a second look at the key found (R2)."""
+    return Cleared(scored=scored, verdict="allow") if refusal is None else refusal
 
 
 async def void(guard: Guard, held: Held, refusal: Refusal) -> None:
@@ -255,10 +239,7 @@ async def void(guard: Guard, held: Held, refusal: Refusal) -> None:
 def meter(answered: Answered) -> Metered:
     """Step 8: what is due? Usage that cannot be read costs the whole hold (M-5)."""
     read, reading = answered.cleared.read, answered.reading
-    if answered.cleared.held.hold is None or answered.outcome in (
-        Outcome.UNSENT,
-        Outcome.REJECTED,
-    ):
+    if answered.cleared.held.hold is None or answered.outcome in NOT_BILLED:
         return Metered(answered=answered, charge=None, usage=reading.usage)
     usage = reading.usage
     if usage is None:
@@ -289,15 +270,22 @@ def _whole_hold(ask: Ask, answered: Answered) -> Charge:
 def settle(guard: Guard, metered: Metered) -> Awaitable[Settlement | None]:
     """Step 9: end the hold, exactly once. In effect when this returns, durable when awaited.
 
-    The slot is given back first: the caller's next call may come before the record is written.
+    The place is given back first: the caller's next call may come before the record is written.
     """
     held, now_ms = metered.answered.cleared.held, guard.clock.now_ms()
-    held.slot.leave()
+    held.place.leave()
     if held.hold is None:
         return _nothing()
     if metered.charge is None:
-        return guard.ledger.void(held.hold, metered.answered.outcome.value, now_ms)
+        return guard.ledger.void(held.hold, _why_void(metered.answered), now_ms)
     return guard.ledger.settle(held.hold, metered.charge, now_ms)
+
+
+def _why_void(answered: Answered) -> str:
+    """What people read in the ledger: how the call ended, or why it was kept back."""
+    if answered.outcome is Outcome.WITHHELD and answered.refusal is not None:
+        return answered.refusal.code
+    return answered.outcome.value
 
 
 async def _nothing() -> None:
@@ -324,4 +312,4 @@ def learn(guard: Guard, settled: Settled) -> None:
     """Step 10: what the key has used counts toward its tokens a minute."""
     key, usage = settled.metered.answered.cleared.read.bound.known.key, settled.metered.usage
     if usage is not None and key.caveats.tpm is not None:
-        guard.rates.add_tokens(key.id, usage.total_tokens, guard.clock.monotonic_s())
+        guard.limiter.use(key.id, usage.total_tokens)

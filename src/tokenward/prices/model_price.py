@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
 from msgspec import Struct
@@ -30,6 +31,8 @@ Cover = tuple[Row, int]
 COVERS_MAX: Final = 128
 _UNKNOWN: Final[Cover] = ((), -1)
 _TOKENS: Final = len(TOKEN_BUCKETS)
+_PLACES: Final = range(len(BUCKETS))
+"""Most calls use two or three buckets: `compress(_PLACES, counts)` are the places of these."""
 _AUDIO_MS: Final = BUCKETS.index("audio_ms")
 
 
@@ -91,7 +94,7 @@ class ModelPrice:
             return None
         row, call_pico = cover
         counts = self._counts(most)
-        if any(count and rate is None for count, rate in zip(counts, row, strict=True)):
+        if any(row[place] is None for place in compress(_PLACES, counts)):
             return None
         output_pico = row[BUCKETS.index(output_bucket)] if has_output else 0
         if output_pico is None:
@@ -142,14 +145,15 @@ class ModelPrice:
         tenths, region_doubt = region_tenths(usage.region, is_claude=tariff.is_claude)
         doubts = [doubt for doubt in (tier_doubt, region_doubt) if doubt]
         counts = self._counts(usage)
-        row = card.row(usage.input_tokens)
-        for bucket, count, rate in zip(BUCKETS, counts, row, strict=True):
-            if count and rate is None:
-                row = self._filled(row)
+        row = rates = card.row(usage.input_tokens)
+        for place in compress(_PLACES, counts):
+            bucket = BUCKETS[place]
+            if row[place] is None:
+                rates = self._filled(row)
                 doubts.append(f"{bucket} has no price; the highest known of its sort was taken")
-            elif count and bucket in tariff.guessed:
+            elif bucket in tariff.guessed:
                 doubts.append(f"{bucket} has no price; the provider's highest was taken")
-        tokens_pico, others_pico = _sum(counts, row)
+        tokens_pico, others_pico = _sum(counts, rates)
         if tariff.find("", usage.speed) is None:
             tokens_pico *= unlisted_speed_times(usage.speed, is_claude=tariff.is_claude)
         pico = _tenths(tokens_pico, tenths) + others_pico + card.call_pico
@@ -176,8 +180,14 @@ class ModelPrice:
 
 def _sum(counts: tuple[int, ...], row: Row) -> tuple[int, int]:
     """Pico-dollars of the tokens, and of everything else."""
-    due = [count * (rate or 0) for count, rate in zip(counts, row, strict=True)]
-    return sum(due[:_TOKENS]), sum(due[_TOKENS:])
+    tokens_pico = others_pico = 0
+    for place in compress(_PLACES, counts):
+        due_pico = counts[place] * (row[place] or 0)
+        if place < _TOKENS:
+            tokens_pico += due_pico
+        else:
+            others_pico += due_pico
+    return tokens_pico, others_pico
 
 
 def _tenths(pico: int, tenths: int) -> int:

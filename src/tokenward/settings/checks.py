@@ -12,6 +12,7 @@ from tokenward.ledger.cap_text import parse_cap
 from tokenward.limits.networks import trusted_proxies
 from tokenward.settings.references import check_reference
 from tokenward.settings.shape import Alerts, Keys, Ledger, PriceOverride, Provider, Server, Written
+from tokenward.settings.stores import check_store
 from tokenward.settings.urls import check_base_url, check_webhook
 from tokenward.settings.workloads import check_workloads
 
@@ -26,6 +27,7 @@ _GLOB: Final = re.compile(r"[\x21-\x7e]{1,256}")
 def check(settings: Written) -> None:
     """ValueError for the first thing that cannot work."""
     _check_server(settings.server)
+    check_store(settings.store)
     _check_ledger(settings.ledger, settings.server)
     for place, provider in enumerate(settings.providers):
         _check_provider(provider, f"provider[{place}]")

@@ -9,7 +9,6 @@ from msgspec import inspect
 from tokenward.settings.shape import Written
 
 LATER: Final = {
-    "store": "only the embedded store exists in this version; remove the store settings to use it",
     "purpose": "declared purposes are not part of this version; remove the purpose settings",
 }
 """Tables that the documentation names and this version does not have."""

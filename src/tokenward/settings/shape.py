@@ -27,6 +27,7 @@ class Server(_Table, frozen=True, kw_only=True):
     host: Text = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
     data_dir: Text = "data"
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     drain_s: Seconds = 20
     hangup_drain_s: Seconds = 30
     # At most 20 minutes: as far as the bound looks for prices that change while a call runs.
@@ -41,6 +42,14 @@ class Server(_Table, frozen=True, kw_only=True):
     tls_key: Annotated[str, Meta(max_length=1_024)] = ""
     tls_client_ca: Texts = ()
     zone: Text = "UTC"
+
+
+class Store(_Table, frozen=True, kw_only=True):
+    """`[store]`: where records and hot state are kept; "" is on this machine."""
+
+    records: Annotated[str, Meta(max_length=1_024)] = ""
+    hot: Annotated[str, Meta(max_length=1_024)] = ""
+    hot_ca_file: Text | None = None
 
 
 class Provider(_Table, frozen=True, kw_only=True):
@@ -177,6 +186,7 @@ class Written(_Table, frozen=True, kw_only=True):
     """All that can stand in the file."""
 
     server: Server = Server()
+    store: Store = Store()
     providers: Annotated[tuple[Provider, ...], Meta(max_length=256)] = msgspec.field(
         name="provider", default=()
     )

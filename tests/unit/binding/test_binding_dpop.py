@@ -17,6 +17,7 @@ from tokenward.binding.dpop import (
     Shown,
     access_token_hash,
 )
+from tokenward.binding.interfaces import Epoch
 from tokenward.binding.nonces import SPAN_MS, Nonces
 from tokenward.kernel.jwk import PublicKeys
 from tokenward.kernel.refusals import Refusal
@@ -24,7 +25,8 @@ from tokenward.kernel.refusals import Refusal
 NOW_MS = 1_795_000_000_000
 KEY = "tw_sk_0123456789"
 PATH = "/v1/messages"
-NONCES = Nonces(bytes(range(32)))
+EPOCH = Epoch(bytes(range(32)), 0)
+NONCES = Nonces(lambda: EPOCH)
 HOLDER = Holder()
 URLS = ("https://server.example.com", "https://resource.example.org", "https://guard.example")
 RFC_JWK = (
@@ -48,9 +50,9 @@ RFC_AT_RESOURCE = (
 
 
 def verifier(*, requires_nonce: bool = True, since_ms: int = 0) -> DpopVerifier:
-    return DpopVerifier(
-        PublicUrls(URLS), NONCES, PublicKeys(), requires_nonce=requires_nonce, since_ms=since_ms
-    )
+    epoch = replace(EPOCH, since_ms=since_ms)
+    nonces = Nonces(lambda: epoch)
+    return DpopVerifier(PublicUrls(URLS), nonces, PublicKeys(), requires_nonce=requires_nonce)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -166,6 +168,20 @@ def test_without_a_nonce_nothing_counts_that_may_be_from_before_the_store_forgot
     assert isinstance(proof, Proof) if is_good else proof is wording.NONCE_WANTED
     with_nonce = forgetful.check(shown(HOLDER.proof(claims())), NOW_MS)
     assert isinstance(with_nonce, Proof), "the nonce changes when the store forgets"
+    assert with_nonce.since_ms == made_ms - ahead_ms, "it is used up in the epoch it is good in"
+
+
+def test_a_proof_is_judged_in_the_epoch_of_now_not_in_that_of_the_start() -> None:
+    epochs = [EPOCH]
+    follows = DpopVerifier(
+        PublicUrls(URLS), Nonces(lambda: epochs[-1]), PublicKeys(), requires_nonce=False
+    )
+    with_nonce, without = shown(HOLDER.proof(claims())), shown(HOLDER.proof(claims(nonce=None)))
+    for made in (with_nonce, without):
+        assert isinstance(follows.check(made, NOW_MS), Proof)
+    epochs.append(Epoch(bytes(32), NOW_MS))
+    for made in (with_nonce, without):
+        assert follows.check(made, NOW_MS) is wording.NONCE_WANTED
 
 
 @pytest.mark.parametrize("iat", ["1795000000", True, None, [], {}, "now"])

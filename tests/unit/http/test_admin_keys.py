@@ -11,7 +11,7 @@ from unit.http.admin_world import PEPPER, World
 
 async def _running_call(running: RunningCalls, key_id: str) -> str:
     """A call of the key that would never end; why it was cut."""
-    with running.enter(key_id) as call:
+    with running.enter((key_id,)) as call:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

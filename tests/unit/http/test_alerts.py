@@ -53,7 +53,7 @@ async def telling(world: World, *statuses: int) -> AsyncIterator[tuple[Alerts, H
     upstream = HttpUpstream(head_timeout_s=5.0, max_connections=2)
     url = f"http://127.0.0.1:{hook.port}/path-secret?token=query-secret"
     alerts = Alerts(world.store.books, upstream, url)
-    task = asyncio.create_task(alerts.run())
+    task = asyncio.create_task(alerts.run(world.store.is_leader))
     await asyncio.sleep(0.1)  # what happened before it ran is not told
     try:
         yield alerts, hook

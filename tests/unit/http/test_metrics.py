@@ -24,29 +24,55 @@ def answered(model: str, **more: object) -> Record:
     return Record(**(values | more))  # type: ignore[arg-type]  # names are Record's own
 
 
-def test_a_call_is_counted_under_the_names_of_the_conventions() -> None:
+async def test_a_call_is_counted_under_the_names_of_the_conventions() -> None:
     metrics = Metrics()
     metrics.observe(answered("gpt-5-mini"))
-    text = metrics.text().decode()
+    text = (await metrics.text()).decode()
     assert 'gen_ai_request_model="gpt-5-mini"' in text
     assert "gen_ai_server_request_duration_seconds_count" in text
     assert "gen_ai_client_token_usage_sum" in text
     assert 'tokenward_cost_usd_total{gen_ai_request_model="gpt-5-mini"} 0.002' in text
 
 
-def test_names_that_no_provider_answered_for_make_no_series() -> None:
+async def test_names_that_no_provider_answered_for_make_no_series() -> None:
     metrics = Metrics()
     for number in range(50):
         metrics.observe(answered(f"random-{number}", status=404, provider_status=None))
         metrics.observe(answered(f"random-{number}", status=404, provider_status=404))
-    assert "random-" not in metrics.text().decode()
+    assert "random-" not in (await metrics.text()).decode()
 
 
-def test_the_number_of_models_is_bounded() -> None:
+async def test_the_number_of_models_is_bounded() -> None:
     metrics = Metrics()
     for number in range(MODELS_MAX + 5):
         metrics.observe(answered(f"model-{number}"))
-    text = metrics.text().decode()
+    text = (await metrics.text()).decode()
     assert f'"model-{MODELS_MAX - 1}"' in text
     assert f'"model-{MODELS_MAX}"' not in text
     assert '"other"' in text
+
+
+async def test_processes_of_one_guard_are_added_up_and_none_goes_back_when_one_is_gone() -> None:
+    ours, theirs, gone = Metrics(), Metrics(), Metrics()
+    for metrics in (ours, theirs, gone):
+        metrics.watch("running_calls", "Calls.", lambda: 2)
+        metrics.observe(answered("gpt-5-mini"))
+    theirs.observe(answered("gpt-5"))
+
+    async def others() -> list[tuple[bool, bytes]]:
+        return [(True, theirs.shown()), (False, gone.shown())]
+
+    ours.others = others
+    lines = (await ours.text()).decode().splitlines()
+    assert "tokenward_running_calls 4.0" in lines, "what is gone runs nothing"
+    assert 'tokenward_cost_usd_total{gen_ai_request_model="gpt-5-mini"} 0.006' in lines
+    assert 'tokenward_cost_usd_total{gen_ai_request_model="gpt-5"} 0.002' in lines
+    assert "tokenward_guard_seconds_count 4.0" in lines
+    began = [line for line in lines if line.startswith("tokenward_guard_seconds_created ")]
+    assert len(began) == 1
+    assert float(began[0].split()[1]) < 1e10, "moments are not added"
+    alone = Metrics()
+    alone.observe(answered("gpt-5-mini"))
+    names = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    assert {line.split()[2] for line in (await alone.text()).decode().splitlines()
+            if line.startswith("# TYPE")} <= names  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tokenward.http import server
 from tokenward.http.lifespan import Message, Receive, Send
 from tokenward.http.protocol import ConnectionLimits
 from tokenward.http.server import Stopping, serve
@@ -281,3 +282,46 @@ async def test_health_is_answered_while_a_call_runs() -> None:
         slow.may_end.set()
         server.stopping.ask()
         await call
+
+
+async def test_processes_share_one_address_each_with_a_socket_of_its_own() -> None:
+    places = server.bind("127.0.0.1", 0, 3)
+    assert len({each.getsockname() for sockets in places for each in sockets}) == 1
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stopping = Stopping()
+    serving = asyncio.create_task(
+        serve(
+            Echo(),
+            "nowhere",
+            0,
+            drain_s=0,
+            limits=ConnectionLimits(),
+            on_ready=lambda _, port: ready.set_result(port),
+            stopping=stopping,
+            sockets=places[1],
+        )
+    )
+    port = await ready
+    assert port == places[0][0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GET)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    stopping.ask()
+    await serving
+    for sockets in places:
+        for each in sockets:
+            each.close()
+
+
+async def test_a_port_that_others_share_is_taken_all_the_same() -> None:
+    ((first,),) = server.bind("127.0.0.1", 0, 1)
+    first.listen()
+    port = first.getsockname()[1]
+    with pytest.raises(SettingsError, match=f"port {port} on 127.0.0.1 is taken"):
+        server.bind("127.0.0.1", port, 2)
+    first.close()
+    with pytest.raises(SettingsError, match="is no address of this machine"):
+        server.bind("192.0.2.1", 0, 2)
+    with pytest.raises(SettingsError, match="is no port"):
+        server.bind("127.0.0.1", 65_536, 2)

@@ -13,7 +13,7 @@ OTHER = Refusal("key:revoked", 401, "revoked")
 
 async def waiting_call(calls: RunningCalls, key: str, told: list[Refusal]) -> str:
     """A call that waits for ever, as one waits for a provider."""
-    with calls.enter(key) as running:
+    with calls.enter((key,)) as running:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -60,7 +60,7 @@ async def test_a_cancelled_task_is_told_that_the_guard_stops() -> None:
 
 async def test_a_sooner_time_replaces_a_later_one_and_a_later_one_nothing() -> None:
     calls = RunningCalls()
-    with calls.enter("a") as running:
+    with calls.enter(("a",)) as running:
         running.cut_after(60, OTHER)
         running.cut_after(0.01, FROZEN)
         running.cut_after(30, OTHER)
@@ -71,7 +71,7 @@ async def test_a_sooner_time_replaces_a_later_one_and_a_later_one_nothing() -> N
 
 async def test_a_call_that_has_ended_is_not_cut_by_its_timer() -> None:
     calls = RunningCalls()
-    with calls.enter("a") as running:
+    with calls.enter(("a",)) as running:
         running.cut_after(0.01, OTHER)
     await asyncio.sleep(0.03)
     assert running.reason is None
@@ -81,7 +81,7 @@ async def test_a_call_that_has_ended_is_not_cut_by_its_timer() -> None:
 async def test_a_call_is_cut_by_its_key_or_by_any_name_of_its_token() -> None:
     calls = RunningCalls()
     for name in ("a", "token:x", "family:f"):
-        with calls.enter("a", "token:x", "family:f") as running, calls.enter("a", "token:y"):
+        with calls.enter(("a", "token:x", "family:f")) as running, calls.enter(("a", "token:y")):
             assert calls.count() == 2
             assert calls.cut_key(name, FROZEN) == (2 if name == "a" else 1)
             assert running.reason is FROZEN

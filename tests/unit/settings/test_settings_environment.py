@@ -69,7 +69,7 @@ def test_variables_that_are_no_overrides_are_left_alone(file: Path, name: str) -
         ("TOKENWARD_PROVIDER__NAME", "set this one in the file"),
         ("TOKENWARD_PROVIDER__0__NAME", "set this one in the file"),
         ("TOKENWARD_PRICES__X", "set this one in the file"),
-        ("TOKENWARD_STORE__RECORDS", "only the embedded store exists in this version"),
+        ("TOKENWARD_STORE__RECORD", "the nearest known one is TOKENWARD_STORE__RECORDS"),
         ("TOKENWARD_PURPOSE__X", "not part of this version"),
     ],
 )

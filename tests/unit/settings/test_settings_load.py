@@ -182,7 +182,6 @@ def test_the_file_may_not_set_what_only_the_program_knows(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ('[store]\nrecords = "postgresql://x"', "only the embedded store exists in this version"),
         ("[purpose.support]\ndescription = ''", "not part of this version"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from tokenward.store.sqlite import (
     SqliteStore,
+    book,
     cap_desk,
     counters,
     journal,
@@ -18,7 +19,7 @@ BIG = re.compile(r"SCAN (entries|records|counters|events|keys|idempotency)\b")
 ASKED_BY_PEOPLE = {"_SUM", "_ALL", "_COLUMNS"}
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": statement
-    for module in (cap_desk, counters, journal, keys, ledger, open_holds)
+    for module in (book, cap_desk, counters, journal, keys, ledger, open_holds)
     for name, statement in vars(module).items()
     if name.startswith("_")
     and name not in ASKED_BY_PEOPLE

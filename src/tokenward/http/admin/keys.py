@@ -16,29 +16,12 @@ from tokenward.keys.caveats import parse_duration_ms, read_caveats
 from tokenward.keys.format import mask
 from tokenward.keys.present import show_created, show_key
 from tokenward.keys.records import BINDINGS, KeyRecord
+from tokenward.pipeline.cutting import FROZEN, REVOKED, ROTATED
+from tokenward.pipeline.running import RunningCall
 
 TRIES_MAX: Final = 5
 CAPS_MAX: Final = 16
 BOUND: Final = tuple(bind for bind in BINDINGS if bind != "none")
-
-FROZEN: Final = Refusal(
-    "key:frozen",
-    403,
-    "This key was frozen while the answer ran, so the rest is withheld. What was used is charged.",
-)
-REVOKED: Final = Refusal(
-    "key:revoked",
-    401,
-    "This key was revoked while the answer ran, so the rest is withheld. What was used is charged.",
-    public_code="key:invalid",
-)
-ROTATED: Final = Refusal(
-    "key:rotated",
-    401,
-    "This key got a new secret while the answer ran, so the rest is withheld. What was used is "
-    "charged. Call again with the new key.",
-    public_code="key:invalid",
-)
 
 
 class NewKey(Ask):
@@ -138,8 +121,9 @@ async def show(office: Office, ask: OneKey) -> KeyShape | Refusal:
 
 async def freeze(office: Office, ask: StopKey) -> StoppedShape | Refusal:
     """Stop the key until it is unfrozen; its running calls are cut."""
+    running = office.running.of(key_named(ask.id))
     done = await _step(office, ask.id, lambda old: life.freeze(old, ask.why), "frozen", ask.why)
-    return done if isinstance(done, Refusal) else _stopped(office, done, FROZEN)
+    return done if isinstance(done, Refusal) else _stopped(office, done, FROZEN, running)
 
 
 async def unfreeze(office: Office, ask: OneKey) -> KeyShape | Refusal:
@@ -150,8 +134,9 @@ async def unfreeze(office: Office, ask: OneKey) -> KeyShape | Refusal:
 
 async def revoke(office: Office, ask: StopKey) -> StoppedShape | Refusal:
     """Stop the key for ever; its running calls are cut."""
+    running = office.running.of(key_named(ask.id))
     done = await _step(office, ask.id, lambda old: life.revoke(old, ask.why), "revoked", ask.why)
-    return done if isinstance(done, Refusal) else _stopped(office, done, REVOKED)
+    return done if isinstance(done, Refusal) else _stopped(office, done, REVOKED, running)
 
 
 async def rotate(office: Office, ask: RotateKey) -> CreatedShape | Refusal:
@@ -225,10 +210,11 @@ async def _step(
     action: str,
     why: str,
 ) -> KeyRecord | Refusal:
-    """Take one step of the key's life, again from the start when somebody else was faster."""
+    """Take one step of the key's life, again from the start when somebody else was faster. From
+    what is kept, not from memory: where there is nothing to do, that is the acknowledgement."""
     key_id = key_named(named)
     for _ in range(TRIES_MAX):
-        old = await office.keys.find(key_id)
+        old = await office.keys.read(key_id)
         if old is None:
             return _unknown(key_id)
         new = step(old)
@@ -243,9 +229,15 @@ def _show(office: Office, record: KeyRecord) -> KeyShape:
     return cast(KeyShape, show_key(record, office.clock.now_ms()))
 
 
-def _stopped(office: Office, record: KeyRecord, reason: Refusal) -> StoppedShape:
-    """Cuts also when the key was stopped before: calls that slipped in must end too."""
-    return {**_show(office, record), "calls_cut": office.running.cut_key(record.id, reason)}
+def _stopped(
+    office: Office, record: KeyRecord, reason: Refusal, running: frozenset[RunningCall]
+) -> StoppedShape:
+    """Cuts also when the key was stopped before: calls that slipped in must end too. Counts those
+    of this process; elsewhere they are cut as soon as the change is heard of."""
+    running |= office.running.of(record.id)
+    office.running.cut_key(record.id, reason)
+    cut = sum(call.reason is reason for call in running)
+    return {**_show(office, record), "calls_cut": cut}
 
 
 def _unknown(named: str) -> Refusal:

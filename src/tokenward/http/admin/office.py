@@ -1,5 +1,6 @@
 """What the admin door works with; `app.py` puts it together."""
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,6 +16,7 @@ from tokenward.kernel.secret import Secret
 from tokenward.keys.interfaces import KeyStore
 from tokenward.keys.workload_rules import Rule
 from tokenward.ledger.interfaces import Books, Ledger
+from tokenward.pipeline.running import RunningCall
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 class Running(Protocol):
     """The calls under way."""
+
+    def of(self, key_id: str) -> frozenset[RunningCall]:
+        """The key's running calls."""
+        ...
 
     def cut_key(self, key_id: str, reason: Refusal) -> int:
         """Cut every running call of the key; how many there were."""
@@ -62,7 +68,8 @@ class Office:
     """Everything an admin command may touch. `zone` is the time zone of caps that name none;
     `bearer_cap` the cap of keys that name none and are bound to nobody ("": none); `rules` say
     which keys stand for workloads; `sees_certificates`: callers can show one to this guard;
-    `check` looks at what only this process can see (its credentials, prices, settings)."""
+    `check` looks at what only this process can see (its credentials, prices, settings); `pid` is
+    the process to end when the guard should."""
 
     keys: KeyStore
     ledger: Ledger
@@ -78,3 +85,4 @@ class Office:
     rules: tuple[Rule, ...]
     sees_certificates: bool
     check: Callable[[], Awaitable[list[Check]]] = field(repr=False)
+    pid: int = field(default_factory=os.getpid)

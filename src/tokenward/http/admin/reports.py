@@ -1,6 +1,5 @@
 """What was spent, what happened, and how the guard is."""
 
-import os
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -133,7 +132,7 @@ async def status(office: Office, ask: Nothing) -> StatusShape:
     """Who answers here."""
     return {
         "version": tokenward.__version__,
-        "pid": os.getpid(),
+        "pid": office.pid,
         "now": rfc3339(office.clock.now_ms()),
         "zone": office.zone,
         "running_calls": office.running.count(),

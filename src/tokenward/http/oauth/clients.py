@@ -118,13 +118,14 @@ async def _by_assertion(service: Service, visit: Visit, holder: Holder | None) -
     if key is None:
         return UNKNOWN
     replays = service.guard.prover.replays
+    since_ms = replays.epoch.since_ms
     try:
         claimed = assertions.check_assertion(
-            assertion, key, service.issuer, service.now_ms, replays.since_ms
+            assertion, key, service.issuer, service.now_ms, since_ms
         )
     except ValueError as error:
         return _bad_assertion(error)
-    if not await replays.claim(claimed.replay_key, claimed.until_ms):
+    if not await replays.claim(claimed.replay_key, claimed.until_ms, since_ms):
         return denied_client("client:replayed", "This client assertion was used before.")
     return _of_holder(service, record)
 

@@ -137,6 +137,8 @@ class OauthDoor:
             refused_form = await self._read(visit, scope, receive)
             if refused_form is not None:
                 return refused_form
+            if not self._guard.view.is_fresh():
+                return _DOWN  # what was revoked elsewhere would be good here
         return await endpoint.answer(visit)
 
     async def _read(self, visit: Visit, scope: Scope, receive: Receive) -> Denied | None:

@@ -66,14 +66,13 @@ async def revoke(service: Service, visit: Visit) -> JsonObject | Denied:
 
 
 async def _end_family(service: Service, family: Family) -> None:
-    """Also by a token of it that was used: whoever had it may say that none of them is good."""
-    now: Family | None = family
+    """Also by a token of it that was used: whoever had it may say that none of them is good. From
+    what is kept, not from memory: where it has ended before, that is the acknowledgement."""
+    grants = service.guard.grants
     try:
-        while now is not None and not now.ended_why:
-            ended = end(now, _ASKED_FOR, service.now_ms)
-            if await service.guard.grants.end(now, ended, None):
+        while (now := await grants.read(family.id)) is not None and not now.ended_why:
+            if await grants.end(now, end(now, _ASKED_FOR, service.now_ms), None):
                 return
-            now = await service.guard.grants.find(family.id)
     finally:
         service.cut_revoked(family_name(family.id))
 

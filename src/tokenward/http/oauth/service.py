@@ -10,18 +10,12 @@ from tokenward.kernel.refusals import Refusal
 from tokenward.keys.families import Lifetimes
 from tokenward.keys.workload import Workload
 from tokenward.limits.rates import Rates
+from tokenward.pipeline.cutting import TOKEN_REVOKED
 from tokenward.pipeline.guard import Guard
 
 CLIENT_RPM: Final = 120
 """Requests a minute of one client to all endpoints together."""
 JTI_CHARS: Final = 20
-CUT: Final = Refusal(
-    "token:revoked",
-    401,
-    "The access token was revoked while the answer ran, so the rest is withheld. What was used is "
-    "charged.",
-    public_code="key:invalid",
-)
 
 
 class Workloads(Protocol):
@@ -64,7 +58,7 @@ class Service:
         """Cut the running calls of what is revoked by now: also where the disk was too late to say
         so, because memory refuses it already."""
         if self.guard.grants.is_revoked((name,)):
-            self.guard.running.cut_key(name, CUT)
+            self.guard.running.cut_key(name, TOKEN_REVOKED)
 
     def count_client(self, key_id: str) -> Denied | None:
         """None unless this client comes too often."""

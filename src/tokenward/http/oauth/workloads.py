@@ -72,11 +72,12 @@ class Workloads:
             return UNAVAILABLE
         if refusal is not None:
             return refusal
-        found = identify(token, rules, self._audience(), now_ms, self._replays.since_ms)
+        since_ms = self._replays.epoch.since_ms
+        found = identify(token, rules, self._audience(), now_ms, since_ms)
         if isinstance(found, Unfit):
             self._tell(found, token.source, now_ms)
             return found.refusal
-        is_first = await self._replays.claim(found.replay_key, found.until_ms)
+        is_first = await self._replays.claim(found.replay_key, found.until_ms, since_ms)
         if not is_first:
             self._tell(Unfit(REPLAYED, found.rule, "it was used before"), token.source, now_ms)
         return found if is_first else REPLAYED

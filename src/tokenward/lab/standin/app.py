@@ -65,14 +65,16 @@ class Standin:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         assert scope["type"] == "http", "the stand-in speaks HTTP only"
-        wire = Wire(scope, receive, send)
+        wire, arrived_ms = Wire(scope, receive, send), time.time_ns() // 1_000_000
         body = await wire.body()
         if scope["path"].startswith("/_standin/"):
             await self._show(wire, scope)
             return
         headers: Headers = dict(scope["headers"])
         query = scope["query_string"]
-        seen = self.record.add(scope["method"], scope["path"], query, scope["headers"], body or b"")
+        seen = self.record.add(
+            scope["method"], scope["path"], query, scope["headers"], body or b"", arrived_ms
+        )
         self._number += 1
         exchange = _Exchange(self, wire, seen, headers, self._number)
         if body is None:
@@ -230,6 +232,7 @@ class _Exchange:
                     end=str(end),
                     cut=end == "cut",
                     tag=asked.tag,
+                    arrived_ms=self._seen.arrived_ms,
                 )
 
         self._seen.status, self._seen.request_id = 200, request_id

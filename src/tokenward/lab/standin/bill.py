@@ -42,6 +42,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     end: str
     cut: bool
     tag: str
+    arrived_ms: int = 0
+    """When the call's head was read, Unix ms."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ class Seen:
     """One request. `headers` in the order of the wire, names in lower case."""
 
     number: int
+    arrived_ms: int
     method: str
     path: str
     query: bytes
@@ -41,12 +42,20 @@ class Record:
         self._leaks: deque[dict[str, Any]] = deque(maxlen=LEAKS_MAX)
         self._count = 0
 
-    def add(self, method: str, path: str, query: bytes, headers: Headers, body: bytes) -> Seen:
+    def add(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: Headers,
+        body: bytes,
+        arrived_ms: int = 0,
+    ) -> Seen:
         """Keep a request; what carries a forbidden key is listed, place by place."""
         self._count += 1
         is_whole = len(body) <= BODY_KEPT_MAX
         kept, digest = (body, "") if is_whole else (body[:BODY_KEPT_MAX], _sha256(body))
-        seen = Seen(self._count, method, path, query, headers, kept, len(body), digest)
+        seen = Seen(self._count, arrived_ms, method, path, query, headers, kept, len(body), digest)
         places = [("path", path.encode()), ("query", query), ("body", body)]
         for place, text in places:
             if FORBIDDEN in text or (place != "body" and FORBIDDEN in unquote_to_bytes(text)):
@@ -91,6 +100,7 @@ def _shown(seen: Seen) -> dict[str, Any]:
         text = None
     return {
         "number": seen.number,
+        "arrived_ms": seen.arrived_ms,
         "method": seen.method,
         "path": seen.path,
         "query": seen.query.decode("latin-1"),

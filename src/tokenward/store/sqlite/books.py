@@ -34,6 +34,7 @@ _EVENTS: Final = (
     "SELECT number, ts, kind, subject, facts FROM events WHERE number > ? ORDER BY number LIMIT ?"
 )
 _LAST_EVENT: Final = "SELECT coalesce(max(number), 0) FROM events"
+_HASH: Final = "SELECT hash FROM entries WHERE seq = ?"
 _COUNTERS: Final = "SELECT cap, start_ms, spent, held, running FROM counters"
 _CORRECT: Final = (
     "INSERT INTO counters (cap, start_ms, resets_ms, spent, held, running, told) "
@@ -114,6 +115,15 @@ class SqliteBooks:
     async def head(self) -> Head:
         """Number and hash of the last entry; kept elsewhere it proves everything up to it."""
         return Head(*await self._reader.read(read_head))
+
+    async def hash_of(self, seq: int) -> bytes | None:
+        """The hash that the entry carries; None if there is none."""
+
+        def read(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute(_HASH, (seq,)).fetchone()
+            return None if row is None else row[0]
+
+        return await self._reader.read(read)
 
     async def audit(self, known: tuple[Head, ...] = ()) -> list[Finding]:
         """Prove the chain, the holds and every balance; an empty list is the proof."""

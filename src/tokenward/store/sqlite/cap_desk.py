@@ -2,33 +2,39 @@
 
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError, StoreError
-from tokenward.kernel.money import NUSD_MAX, format_usd
-from tokenward.ledger.cap_text import parse_subject
 from tokenward.ledger.chain import Entry
+from tokenward.ledger.counter import NEVER_MS
+from tokenward.ledger.desk import (
+    FORGET_EVERY_MS,
+    KEPT_MS,
+    Counted,
+    check_cap,
+    check_credit,
+    credit_cap,
+    owner_of,
+    posting,
+    status_of,
+)
 from tokenward.ledger.notes import note_cap
-from tokenward.ledger.records import Cap, CapStatus, Unit, Window
+from tokenward.ledger.records import Cap, CapStatus
 from tokenward.ledger.recount import Recount
 from tokenward.ledger.thresholds import still_told
-from tokenward.ledger.windows import find_zone, window_bounds
-from tokenward.ledger.wording import CREDIT_ID
-from tokenward.store.sqlite.counters import CAP_COLUMNS, NEVER_MS, Counters, read_cap
+from tokenward.ledger.windows import window_bounds
+from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
+from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.open_holds import OpenHolds
 from tokenward.store.sqlite.reader import Reader
 
-KEPT_MS: Final = 2 * 86_400_000
-"""How long the counters of a window that ended are kept; holds live less."""
-FORGET_EVERY_MS: Final = 3_600_000
 FORGET_CAPS_MAX: Final = 500
 TRIES_MAX: Final = 5
-MODEL_CHARS_MAX: Final = 128
 _SAME: Final = CAP_COLUMNS + (
     "WHERE subject = ? AND model = ? AND window = ? AND unit = ? AND is_credit = 0"
 )
@@ -65,16 +71,6 @@ _SUM_WINDOW: Final = _SUM + "AND at_ms >= :since_ms AND +seq > :after GROUP BY 1
 _SUM_NEWEST: Final = _SUM + "AND +at_ms >= :since_ms AND seq > :after GROUP BY 1, 2"
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What a cap to be counted from `since_ms` on has spent, by the entries up to `upto`."""
-
-    since_ms: int
-    end_ms: int
-    upto: int
-    postings: tuple[Entry, ...]
-
-
 class CapDesk:
     """Changes caps. What a new cap must count is added up in the reading thread; only what was
     posted meanwhile is added in the transaction, so that running calls do not wait for it."""
@@ -103,7 +99,7 @@ class CapDesk:
 
     async def set_cap(self, cap: Cap) -> Cap:
         """Create the cap or change the one that counts the same; ValueError if it cannot be."""
-        _check(cap)
+        check_cap(cap)
         for _ in range(TRIES_MAX):
             now_ms = self.now_ms()
             start_ms, resets_ms = window_bounds(cap.window, cap.zone, now_ms)
@@ -119,9 +115,7 @@ class CapDesk:
 
     async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
         """Prepaid money. What is spent from the first credit on counts against it."""
-        if not 0 < amount_nusd <= NUSD_MAX:
-            raise ValueError("credit is an amount above zero")
-        cap = _credit_cap(account, amount_nusd, at_ms)
+        cap = credit_cap(account, amount_nusd, at_ms)
         counted = await self._reader.read(partial(_count_credit, cap))
         return await self._database.submit(partial(self._credit, cap, counted, why))
 
@@ -157,7 +151,7 @@ class CapDesk:
 
     # -- inside a transaction -------------------------------------------------------------------
 
-    def _set(self, cap: Cap, counted: _Counted | None, now_ms: int) -> Cap | None:
+    def _set(self, cap: Cap, counted: Counted | None, now_ms: int) -> Cap | None:
         """None: the cap that was there is gone since it was looked up; count again."""
         counts = (cap.subject, cap.model, cap.window.value, cap.unit.value)
         row = self._connection.execute(_SAME, counts).fetchone()
@@ -201,14 +195,13 @@ class CapDesk:
         self._note("cap_removed", cap, since_ms, self.now_ms())
         return True
 
-    def _credit(self, added: Cap, counted: _Counted | None, why: str) -> int:
+    def _credit(self, added: Cap, counted: Counted | None, why: str) -> int:
         account = added.subject.partition(":")[2]
         row = self._connection.execute(_CREDIT, (account,)).fetchone()
         if row is None:
             raise ValueError(f"there is no account {account!r}")
         cap = replace(added, limit=(row[0] or 0) + added.limit)
-        if cap.limit > NUSD_MAX:
-            raise ValueError(f"an account's credit ends at {format_usd(NUSD_MAX)}")
+        check_credit(cap.limit)
         self._counters.renew()
         self._connection.execute(_ADD_CREDIT, (cap.limit, account))
         stored = self._connection.execute(_BY_ID, (cap.id,)).fetchone()
@@ -239,7 +232,7 @@ class CapDesk:
     def _update(self, cap: Cap, since_ms: int) -> None:
         self._connection.execute(_CHANGE, (cap.limit, cap.throttles, cap.zone, since_ms, cap.id))
 
-    def _recount(self, cap: Cap, counted: _Counted) -> None:
+    def _recount(self, cap: Cap, counted: Counted) -> None:
         """Counters of a new cap: what was counted, what was posted since then, what is held."""
         recount = Recount([(cap, counted.since_ms)])
         newest = _postings(
@@ -252,13 +245,13 @@ class CapDesk:
             self._connection.execute(_COUNT, values)
 
     def _note(self, kind: str, cap: Cap, since_ms: int, at_ms: int) -> None:
-        owner, _, name = cap.subject.partition(":")
+        owner = owner_of(cap)
         self._journal.note(
             kind,
             at_ms,
-            account=name if owner == "account" else "",
-            project=name if owner == "project" else "",
-            key=name if owner == "key" else "",
+            account=owner["account"],
+            project=owner["project"],
+            key=owner["key"],
             detail=note_cap(cap, since_ms),
         )
 
@@ -267,27 +260,7 @@ def _nothing() -> None:
     pass
 
 
-def _check(cap: Cap) -> None:
-    parse_subject(cap.subject)
-    find_zone(cap.zone)
-    if not 0 <= cap.limit <= NUSD_MAX:
-        raise ValueError(f"a cap's limit is between 0 and {NUSD_MAX}")
-    if len(cap.model) > MODEL_CHARS_MAX or not cap.model.isprintable():
-        raise ValueError(f"a model pattern is text of at most {MODEL_CHARS_MAX} characters")
-
-
-def _credit_cap(account: str, limit: int, at_ms: int) -> Cap:
-    return Cap(
-        id=f"{CREDIT_ID}{account}",
-        subject=f"account:{account}",
-        window=Window.TOTAL,
-        unit=Unit.NUSD,
-        limit=limit,
-        created_ms=at_ms,
-    )
-
-
-def _count_credit(cap: Cap, connection: sqlite3.Connection) -> _Counted | None:
+def _count_credit(cap: Cap, connection: sqlite3.Connection) -> Counted | None:
     """What is spent from the first credit on; None if there was credit before."""
     if connection.execute(_BY_ID, (cap.id,)).fetchone() is not None:
         return None
@@ -296,7 +269,7 @@ def _count_credit(cap: Cap, connection: sqlite3.Connection) -> _Counted | None:
 
 def _count_new(
     cap: Cap, start_ms: int, resets_ms: int | None, connection: sqlite3.Connection
-) -> _Counted | None:
+) -> Counted | None:
     """What the cap has spent in its window; None if its counters go on unchanged."""
     counts = (cap.subject, cap.model, cap.window.value, cap.unit.value)
     row = connection.execute(_SAME, counts).fetchone()
@@ -305,10 +278,10 @@ def _count_new(
     return _count(cap, start_ms, NEVER_MS if resets_ms is None else resets_ms, connection)
 
 
-def _count(cap: Cap, since_ms: int, end_ms: int, connection: sqlite3.Connection) -> _Counted:
+def _count(cap: Cap, since_ms: int, end_ms: int, connection: sqlite3.Connection) -> Counted:
     (upto,) = connection.execute(_LAST).fetchone()
     postings = _postings(connection, _SUM_WINDOW, cap, since_ms, end_ms, 0)
-    return _Counted(since_ms, end_ms, upto, postings)
+    return Counted(since_ms, end_ms, upto, postings)
 
 
 def _postings(
@@ -319,12 +292,10 @@ def _postings(
     values = {
         "kind": kind, "name": name, "since_ms": since_ms, "end_ms": end_ms, "after": after,
     }  # fmt: skip
-    owner = {"account": "", "project": "", "key": "", kind: name}
     return tuple(
-        Entry(0, 0, "overrun", 0, at_ms, owner["account"], owner["project"], owner["key"], model,
-              nusd, tokens, calls, 0, 0, 0, 0, "")
+        posting(cap, at_ms, model, nusd, tokens, calls)
         for model, at_ms, nusd, tokens, calls in connection.execute(query, values)
-    )  # fmt: skip
+    )
 
 
 def _list_caps(now_ms: int, subject: str, connection: sqlite3.Connection) -> list[CapStatus]:
@@ -334,19 +305,5 @@ def _list_caps(now_ms: int, subject: str, connection: sqlite3.Connection) -> lis
             _CURRENT, (now_ms, subject)
         )
     }
-    found = []
-    for row in connection.execute(_LIST, (subject,)):
-        cap, _ = read_cap(row)
-        start_ms, resets_ms = window_bounds(cap.window, cap.zone, now_ms)
-        spent, held, running = sums.get((cap.id, start_ms), (0, 0, 0))
-        found.append(
-            CapStatus(
-                cap=cap,
-                window_start_ms=start_ms,
-                spent=spent,
-                held=held,
-                resets_ms=resets_ms,
-                running=running,
-            )
-        )
-    return found
+    rows = connection.execute(_LIST, (subject,))
+    return [status_of(read_cap(row)[0], now_ms, sums) for row in rows]

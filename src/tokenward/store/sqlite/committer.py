@@ -6,8 +6,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
+from typing import Protocol
 
 Tell = Callable[[BaseException | None], None]
+
+
+class Commits(Protocol):
+    """Who commits for a `Database`."""
+
+    is_waiting: bool
+    """For the disk; a loop that is late hears only later that it waits no more."""
+
+    def commit(self, tell: Tell) -> None:
+        """Commit what is in transaction; then `tell` is called on the loop: None, or the error."""
+        ...
+
+    def stop(self) -> None:
+        """Wait for what was asked, then let go."""
+        ...
+
+
+MakeCommitter = Callable[[sqlite3.Connection, asyncio.AbstractEventLoop], Commits]
 
 
 class Committer:
@@ -16,7 +35,6 @@ class Committer:
 
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.is_waiting = False
-        """For the disk; a loop that is late hears only later that it waits no more."""
         self._connection = connection
         self._loop = loop
         self._asked: SimpleQueue[Tell | None] = SimpleQueue()

@@ -1,21 +1,18 @@
 """Caps and where they stand, in memory while they are used; the file is told at every commit."""
 
 import sqlite3
-from typing import Any, Final
+from typing import Final
 
-from tokenward.ledger.records import Cap, Unit, Window
+from tokenward.ledger.counter import Counter
+from tokenward.ledger.records import Cap
 from tokenward.ledger.recount import covers
 from tokenward.ledger.windows import window_bounds
+from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
 from tokenward.store.sqlite.database import Database
 
 SUBJECTS_MAX: Final = 50_000
 """Subjects kept in memory; when there are more all are dropped and read anew as needed."""
 SETS_MAX: Final = 20_000
-NEVER_MS: Final = 2**62
-CAP_COLUMNS: Final = (
-    'SELECT id, subject, model, window, unit, "limit", zone, throttles, created_ms, since_ms '
-    "FROM caps "
-)
 _OF_SUBJECT: Final = CAP_COLUMNS + "WHERE subject = ? ORDER BY created_ms, id"
 _COUNTER: Final = "SELECT spent, held, running, told FROM counters WHERE cap = ? AND start_ms = ?"
 _KEEP: Final = (
@@ -24,24 +21,6 @@ _KEEP: Final = (
     "spent = excluded.spent, held = excluded.held, running = excluded.running, "
     "told = excluded.told"
 )
-
-
-class Counter:
-    """A cap in one window. Fulfils the ledger's `Standing`."""
-
-    __slots__ = (
-        "cap", "end_ms", "held", "is_dirty", "resets_ms", "running", "spent", "start_ms", "told",
-        "unit",
-    )  # fmt: skip
-
-    def __init__(self, cap: Cap, start_ms: int, resets_ms: int | None) -> None:
-        self.cap = cap
-        self.unit = cap.unit
-        self.start_ms = start_ms
-        self.resets_ms = resets_ms
-        self.end_ms = NEVER_MS if resets_ms is None else resets_ms
-        self.spent = self.held = self.running = self.told = 0
-        self.is_dirty = False
 
 
 class CapState:
@@ -140,7 +119,7 @@ class Counters:
     def flush(self) -> None:
         """Tell the file what was moved."""
         if self._dirty:
-            self._connection.executemany(_KEEP, [counter_row(c) for c in self._dirty])
+            self._connection.executemany(_KEEP, [c.row() for c in self._dirty])
             for counter in self._dirty:
                 counter.is_dirty = False
             self._dirty = []
@@ -151,33 +130,3 @@ class Counters:
         self._sets.clear()
         self._dirty = []
         self.version += 1
-
-
-def counter_row(counter: Counter) -> tuple[str, int, int | None, int, int, int, int]:
-    """The counter as the file keeps it."""
-    return (
-        counter.cap.id,
-        counter.start_ms,
-        counter.resets_ms,
-        counter.spent,
-        counter.held,
-        counter.running,
-        counter.told,
-    )
-
-
-def read_cap(row: tuple[Any, ...]) -> tuple[Cap, int]:
-    """A cap from its row (`CAP_COLUMNS`), and the start of the first window it counts."""
-    cap_id, subject, model, window, unit, limit, zone, throttles, created_ms, since_ms = row
-    cap = Cap(
-        id=cap_id,
-        subject=subject,
-        model=model,
-        window=Window(window),
-        unit=Unit(unit),
-        limit=limit,
-        zone=zone,
-        throttles=bool(throttles),
-        created_ms=created_ms,
-    )
-    return cap, since_ms

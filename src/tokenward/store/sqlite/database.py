@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tokenward.kernel.errors import StoreBusyError, StoreError
-from tokenward.store.sqlite.committer import Committer
+from tokenward.store.sqlite.committer import Committer, MakeCommitter
 from tokenward.store.sqlite.folder import Place
 
 BATCH_MAX: Final = 128
@@ -107,6 +107,7 @@ class Database:
         connection: sqlite3.Connection,
         commit_limit_s: float = COMMIT_LIMIT_S,
         place: Place | None = None,
+        make_committer: MakeCommitter = Committer,
     ) -> None:
         self.connection = connection
         self._place = place
@@ -115,7 +116,7 @@ class Database:
         self.after_commit: list[Callable[[], None]] = []
         self._commit_limit_s = commit_limit_s
         self._loop = asyncio.get_running_loop()
-        self._committer = Committer(connection, self._loop)
+        self._committer = make_committer(connection, self._loop)
         self._waiting: deque[_Op[Any]] = deque()
         self._batch: list[_Op[Any]] = []
         self._is_running = False

@@ -2,26 +2,27 @@
 
 from collections import OrderedDict
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final
 
-from tokenward.kernel.events import Event
 from tokenward.kernel.incidents import Incident
-from tokenward.keys.access_tokens import AccessToken, Kind, family_name, token_name
+from tokenward.keys.access_tokens import AccessToken, family_name, token_name
 from tokenward.keys.families import Family
+from tokenward.keys.interfaces import Watcher
+from tokenward.store.grant_rows import (
+    ACCESS_MS_MAX,
+    FAMILY_COLUMNS,
+    KEPT_MS,
+    end_event,
+    family_row,
+    read_family,
+)
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.incidents import SqliteIncidents
 from tokenward.store.sqlite.journal import Journal
 
 CACHED_MAX: Final = 10_000
-ACCESS_MS_MAX: Final = 3_600_000
-"""Longer than any access token lives: as long its family's end is remembered here."""
-KEPT_MS: Final = 30 * 86_400_000
-"""How long a family that has ended can still be looked at."""
 SWEEP_BATCH: Final = 500
-_FIND: Final = (
-    "SELECT id, key, kind, thumbprint, got_by, scope, number, created_ms, used_ms, ends_ms, "
-    "ended_ms, ended_why FROM families WHERE id = ?"
-)
+_FIND: Final = FAMILY_COLUMNS + "WHERE id = ?"
 _INSERT: Final = "INSERT INTO families VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE: Final = (
     "UPDATE families SET number = ?, used_ms = ?, ended_ms = ?, ended_why = ? WHERE id = ?"
@@ -53,19 +54,32 @@ class SqliteGrants:
         self._journal = journal
         self._incidents = incidents
         self._cached: OrderedDict[str, Family] = OrderedDict()
+        self._changed: set[str] = set()
+        self._ended: set[str] = set()
+        self.watcher: Watcher | None = None
         self._revoked: dict[str, int] = dict(self._connection.execute(_REVOKED).fetchall())
+        database.after_commit.append(self._tell_ended)
         database.caches.append(self)
 
     def is_revoked(self, names: tuple[str, ...]) -> bool:
         """Whether one of them is. Never stale."""
         return any(name in self._revoked for name in names)
 
+    def revoked(self) -> list[str]:
+        """Every name that is revoked now."""
+        return list(self._revoked)
+
     async def find(self, family_id: str) -> Family | None:
-        """The family, from memory or from the store."""
+        """The family, from memory or from the store; never as a commit that is still waited for
+        made it, for whoever finds that it has ended says so, and the disk may yet refuse it."""
         family = self._cached.get(family_id)
-        if family is not None:
+        if family is not None and family_id not in self._changed:
             self._cached.move_to_end(family_id)
             return family
+        return await self._database.submit(partial(self._load, family_id))
+
+    async def read(self, family_id: str) -> Family | None:
+        """The family, behind every change asked for before, and when those are on the disk."""
         return await self._database.submit(partial(self._load, family_id))
 
     async def add(self, family: Family) -> None:
@@ -106,7 +120,7 @@ class SqliteGrants:
 
     def _load(self, family_id: str) -> Family | None:
         row = self._connection.execute(_FIND, (family_id,)).fetchone()
-        return None if row is None else self._keep(_read(row))
+        return None if row is None else self._keep(read_family(row))
 
     def _keep(self, family: Family) -> Family:
         self._cached[family.id] = family
@@ -116,7 +130,7 @@ class SqliteGrants:
         return family
 
     def _add(self, family: Family) -> None:
-        self._connection.execute(_INSERT, _row(family))
+        self._connection.execute(_INSERT, family_row(family))
         detail = {"family": family.id, "got_by": family.got_by}
         self._journal.note("family_created", family.created_ms, key=family.key_id, detail=detail)
         self._keep(family)
@@ -128,6 +142,7 @@ class SqliteGrants:
         values = (new.number, new.used_ms, new.ended_ms, new.ended_why, new.id)
         self._connection.execute(_UPDATE, values)
         self._keep(new)
+        self._changed.add(new.id)
         return True
 
     def _end(self, old: Family, new: Family, incident: Incident | None) -> bool:
@@ -149,14 +164,20 @@ class SqliteGrants:
     def _revoke(self, name: str, until_ms: int) -> None:
         self._connection.execute(_REVOKE, (name, until_ms))
         self._revoked[name] = max(until_ms, self._revoked.get(name, 0))
+        self._ended.add(name)
+
+    def _tell_ended(self) -> None:
+        self._changed.clear()
+        while self._ended:
+            name = self._ended.pop()
+            if self.watcher is not None:
+                self.watcher.name_revoked(name)
 
     def _tell(self, kind: str, its_id: str, key_id: str, at_ms: int, why: str) -> None:
         """An entry, and an event for people."""
-        what = kind.partition(":")[0]
-        detail = {what: its_id, "why": why}
+        detail = {kind.partition(":")[0]: its_id, "why": why}
         self._journal.note(kind.replace(":", "_"), at_ms, key=key_id, detail=detail)
-        facts: dict[str, str | int | None] = {"key": key_id, "why": why}
-        self._journal.tell(Event(ts=at_ms, kind=kind, subject=f"{what}:{its_id}", facts=facts))
+        self._journal.tell(end_event(kind, its_id, key_id, at_ms, why))
 
     def _sweep(self, now_ms: int) -> None:
         self._connection.execute(_SWEEP_REVOKED, (now_ms,))
@@ -170,28 +191,3 @@ class SqliteGrants:
     def forget(self) -> None:
         """Read families anew: what was seen in memory did not last."""
         self._cached.clear()
-
-
-def _row(family: Family) -> tuple[object, ...]:
-    return (
-        family.id, family.key_id, family.kind, family.thumbprint, family.got_by, family.scope,
-        family.number, family.created_ms, family.used_ms, family.ends_ms, family.ended_ms,
-        family.ended_why,
-    )  # fmt: skip
-
-
-def _read(row: tuple[Any, ...]) -> Family:
-    return Family(
-        id=row[0],
-        key_id=row[1],
-        kind=cast(Kind, row[2]),
-        thumbprint=row[3],
-        got_by=row[4],
-        scope=row[5],
-        number=row[6],
-        created_ms=row[7],
-        used_ms=row[8],
-        ends_ms=row[9],
-        ended_ms=row[10],
-        ended_why=row[11],
-    )

@@ -3,36 +3,38 @@
 import sqlite3
 from collections import OrderedDict
 from functools import partial
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from tokenward.kernel.clock import Clock
-from tokenward.kernel.events import Event
-from tokenward.kernel.moments import rfc3339
-from tokenward.keys.records import Caveats, Enrolment, KeyRecord, OldSecret
+from tokenward.keys.interfaces import Watcher
+from tokenward.keys.records import KeyRecord
 from tokenward.ledger.notes import KeyNote
+from tokenward.store.key_rows import (
+    ENDING_DAYS,
+    KEY_COLUMNS,
+    change_event,
+    changing_values,
+    check_step,
+    decided_on,
+    ending_event,
+    key_row,
+    read_key,
+)
 from tokenward.store.sqlite.database import Database
-from tokenward.store.sqlite.journal import Journal, to_json
+from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.reader import Reader
 
 CACHED_MAX: Final = 50_000
-ENDING_DAYS: Final = (1, 7)
-"""How long before a key's end people are told, shortest first."""
 USED_EVERY_S: Final = 2
 """Last uses are written at most this often."""
-_COLUMNS: Final = (
-    "SELECT id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
-    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment FROM keys "
-)
-_FIND: Final = _COLUMNS + "WHERE id = ?"
-_ALL: Final = _COLUMNS + "ORDER BY created_ms, id"
+_FIND: Final = KEY_COLUMNS + "WHERE id = ?"
+_ALL: Final = KEY_COLUMNS + "ORDER BY created_ms, id"
 _INSERT: Final = "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _UPDATE: Final = (
     "UPDATE keys SET digest = ?, name = ?, state = ?, caveats = ?, expires_ms = ?, "
     "frozen_why = ?, revoked_why = ?, old_secrets = ?, holder = ?, enrolment = ? WHERE id = ?"
 )
-_ENDING: Final = _COLUMNS + (
+_ENDING: Final = KEY_COLUMNS + (
     "WHERE expires_ms > ?1 AND expires_ms <= ?1 + ?2 * 86400000 AND state = 'live' "
     "AND (told_days = 0 OR told_days > ?2)"
 )
@@ -42,9 +44,6 @@ _ACCOUNT: Final = "SELECT 1 FROM accounts WHERE name = ?"
 _NEW_ACCOUNT: Final = "INSERT INTO accounts (name, created_ms) VALUES (?, ?)"
 _PROJECT: Final = "SELECT account FROM projects WHERE name = ?"
 _NEW_PROJECT: Final = "INSERT INTO projects (name, account, created_ms) VALUES (?, ?, ?)"
-_caveats: Final = msgspec.json.Decoder(Caveats)
-_old_secrets: Final = msgspec.json.Decoder(tuple[OldSecret, ...])
-_enrolment: Final = msgspec.json.Decoder(Enrolment)
 
 
 class SqliteKeys:
@@ -64,6 +63,9 @@ class SqliteKeys:
         self._used: dict[str, int] = {}
         self._boarded: dict[str, int] = {}
         self._boarded_s = clock.monotonic_s()
+        self._changed: set[str] = set()
+        self.watcher: Watcher | None = None
+        database.after_commit.append(self._tell_changed)
         database.caches.append(self)
         database.riders.append(self)
 
@@ -76,10 +78,20 @@ class SqliteKeys:
         return record
 
     async def find(self, key_id: str) -> KeyRecord | None:
-        """The record, from memory or from the store. Unknown ids take no memory."""
+        """The record, from memory or from the store. Unknown ids take no memory.
+
+        What a commit still waits for is not shown before it: who found a key revoked that way
+        would say so, and the disk may yet refuse it (R4).
+        """
         record = self.cached(key_id)
-        if record is not None or not key_id.isascii():
+        if (record is not None and key_id not in self._changed) or not key_id.isascii():
             return record
+        return await self._database.submit(partial(self._load, key_id))
+
+    async def read(self, key_id: str) -> KeyRecord | None:
+        """The record, behind every change asked for before, and when those are on the disk."""
+        if not key_id.isascii():
+            return None
         return await self._database.submit(partial(self._load, key_id))
 
     async def add(self, record: KeyRecord) -> None:
@@ -114,7 +126,7 @@ class SqliteKeys:
 
     def _load(self, key_id: str) -> KeyRecord | None:
         row = self._connection.execute(_FIND, (key_id,)).fetchone()
-        return None if row is None else self._keep(_read(row))
+        return None if row is None else self._keep(read_key(row))
 
     def _keep(self, record: KeyRecord) -> KeyRecord:
         self._cached[record.id] = record
@@ -127,7 +139,7 @@ class SqliteKeys:
         self._own(record.account, record.project, record.created_ms)
         if self._connection.execute(_FIND, (record.id,)).fetchone() is not None:
             raise ValueError("there is a key with this id")
-        self._connection.execute(_INSERT, _row(record))
+        self._connection.execute(_INSERT, key_row(record))
         self._note("key:created", record, record.created_ms, "")
         self._keep(record)
 
@@ -146,33 +158,23 @@ class SqliteKeys:
         row = self._connection.execute(_FIND, (old.id,)).fetchone()
         if row is None:
             return False
-        now = _read(row)
+        now = read_key(row)
         self._keep(now)
-        if _changing(now) != _changing(old):
+        if decided_on(now) != decided_on(old):
             return False
-        assert now.state != "revoked" or new.state == "revoked", "revoked stays revoked (R4)"
-        assert (now.account, now.project) == (new.account, new.project), "a key stays where it is"
-        values = (
-            new.digest, new.name, new.state, _text(new.caveats), new.expires_ms, new.frozen_why,
-            new.revoked_why, _text(new.old_secrets), new.holder, _enrolment_text(new), new.id,
-        )  # fmt: skip
-        self._connection.execute(_UPDATE, values)
+        check_step(now, new)
+        self._connection.execute(_UPDATE, (*changing_values(new), new.id))
         self._note(kind, new, self._clock.now_ms(), why)
         self._keep(new)
+        self._changed.add(new.id)
         return True
 
     def _tell_ending(self, now_ms: int) -> int:
         told = 0
         for days in ENDING_DAYS:
             for row in self._connection.execute(_ENDING, (now_ms, days)).fetchall():
-                key = _read(row)
-                facts: dict[str, str | int | None] = {
-                    "name": key.name, "account": key.account, "project": key.project,
-                    "expires_at": rfc3339(key.expires_ms), "days": days,
-                }  # fmt: skip
-                self._journal.tell(
-                    Event(ts=now_ms, kind="key:ending", subject=f"key:{key.id}", facts=facts)
-                )
+                key = read_key(row)
+                self._journal.tell(ending_event(key, now_ms, days))
                 self._connection.execute(_TOLD, (days, key.id))
                 told += 1
         return told
@@ -186,11 +188,14 @@ class SqliteKeys:
             key=record.id,
             detail=KeyNote(state=record.state, why=why),
         )
-        facts: dict[str, str | int | None] = {
-            "name": record.name, "account": record.account, "project": record.project,
-            "state": record.state, "why": why,
-        }  # fmt: skip
-        self._journal.tell(Event(ts=at_ms, kind=kind, subject=f"key:{record.id}", facts=facts))
+        self._journal.tell(change_event(kind, record, at_ms, why))
+
+    def _tell_changed(self) -> None:
+        """What is on the disk now is told, also when whoever asked for it gave up waiting."""
+        while self._changed:
+            record = self._load(self._changed.pop())
+            if record is not None and self.watcher is not None:
+                self.watcher.key_changed(record)
 
     # -- as the database asks -------------------------------------------------------------------
 
@@ -236,50 +241,5 @@ def add_account(connection: sqlite3.Connection, journal: Journal, name: str, at_
     return True
 
 
-def _text(value: Any) -> str:
-    return to_json(value).decode("utf-8")
-
-
-def _changing(record: KeyRecord) -> tuple[object, ...]:
-    """What a step of a key's life is decided on."""
-    return (
-        record.state, record.digest, record.old_secrets, record.holder, record.enrolment,
-        record.caveats,
-    )  # fmt: skip
-
-
-def _enrolment_text(record: KeyRecord) -> str:
-    return "" if record.enrolment is None else _text(record.enrolment)
-
-
-def _row(record: KeyRecord) -> tuple[object, ...]:
-    return (
-        record.id, record.digest, record.account, record.project, record.name, record.state,
-        _text(record.caveats), record.created_ms, record.expires_ms, record.last_used_ms,
-        record.frozen_why, record.revoked_why, _text(record.old_secrets), record.holder,
-        _enrolment_text(record),
-    )  # fmt: skip
-
-
-def _read(row: tuple[Any, ...]) -> KeyRecord:
-    return KeyRecord(
-        id=row[0],
-        digest=row[1],
-        account=row[2],
-        project=row[3],
-        name=row[4],
-        state=row[5],
-        caveats=_caveats.decode(row[6]),
-        created_ms=row[7],
-        expires_ms=row[8],
-        last_used_ms=row[9],
-        frozen_why=row[10],
-        revoked_why=row[11],
-        old_secrets=_old_secrets.decode(row[12]),
-        holder=row[13],
-        enrolment=_enrolment.decode(row[14]) if row[14] else None,
-    )
-
-
 def _read_all(connection: sqlite3.Connection) -> list[KeyRecord]:
-    return [_read(row) for row in connection.execute(_ALL)]
+    return [read_key(row) for row in connection.execute(_ALL)]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokenward.ledger.chain import Entry
-from tokenward.ledger.recount import counted
-from tokenward.store.sqlite.counters import Counter, Counters
+from tokenward.ledger.counter import Counter
+from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 
 ENTRY_ROWS: Final = (
@@ -39,7 +39,7 @@ class OpenHold:
 
 
 class OpenHolds:
-    """Takes holds, frees them, and moves what they reserve on their counters."""
+    """Which holds are open, and the counters that each stands on."""
 
     def __init__(self, database: Database, counters: Counters) -> None:
         self._connection: sqlite3.Connection = database.connection
@@ -47,18 +47,15 @@ class OpenHolds:
         self._open: dict[int, OpenHold] | None = None
         database.caches.append(self)
 
-    def take(self, entry: Entry, expires_ms: int, legs: tuple[Counter, ...]) -> None:
+    def open(
+        self, entry: Entry, legs: tuple[Counter, ...], request_id: str, expires_ms: int
+    ) -> None:
         """The hold of this entry is open."""
         self._connection.execute(_INSERT, (entry.seq, expires_ms))
         self._all()[entry.seq] = OpenHold(entry, expires_ms, legs, self._counters.version)
-        for counter in legs:
-            counter.held += counted(counter.unit, entry.nusd, entry.tokens, 1)
-            counter.running += 1
-            self._counters.touch(counter)
 
-    def end(self, seq: int) -> tuple[Entry, tuple[Counter, ...]] | None:
-        """The hold is no longer open and reserves nothing: its entry and counters. None if it is
-        not open."""
+    def close(self, seq: int) -> tuple[Entry, tuple[Counter, ...]] | None:
+        """The hold is no longer open: its entry and counters. None if it is not open."""
         hold = self._all().pop(seq, None)
         if hold is None:
             return None
@@ -68,10 +65,6 @@ class OpenHolds:
             legs = self._counters.legs(
                 entry.account, entry.project, entry.key, entry.model, entry.at_ms
             )
-        for counter in legs:
-            counter.held -= counted(counter.unit, entry.nusd, entry.tokens, 1)
-            counter.running -= 1
-            self._counters.touch(counter)
         return entry, legs
 
     def is_open(self, seq: int) -> bool:

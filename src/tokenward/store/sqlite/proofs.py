@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from tokenward.binding.interfaces import Epoch
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreError
 from tokenward.store.sqlite.folder import Place
@@ -66,19 +67,26 @@ class SqliteProofs:
             raise StoreError(f"{path} cannot be opened: {error}") from error
         try:
             self._lay_out()
-            self.nonce_secret, self.since_ms = self._epoch(clock.now_ms())
+            self._epoch = self._begin(clock.now_ms())
         except sqlite3.Error as error:
             self._connection.close()
             raise StoreError(f"{path} cannot be opened: {error}") from error
         self._place = Place(path)
         self._claims: list[tuple[bytes, int, asyncio.Future[bool]]] = []
 
-    async def claim(self, key: bytes, until_ms: int) -> bool:
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch; it does not change while the file is open."""
+        return self._epoch
+
+    async def claim(self, key: bytes, until_ms: int, since_ms: int) -> bool:
         """Use a proof up: True for the first caller in any process, False for every other one.
 
         Claims of one turn of the loop share a commit, which is most of what one costs. A caller
         that leaves in between has used its proof up.
         """
+        if since_ms != self._epoch.since_ms:
+            raise StoreError("the proof was judged in another epoch; it must be judged again")
         loop = asyncio.get_running_loop()
         if not self._claims:
             loop.call_soon(self._answer_claims)
@@ -126,9 +134,9 @@ class SqliteProofs:
                     raise
             time.sleep(_OPEN_PAUSE_S)
 
-    def _epoch(self, now_ms: int) -> tuple[bytes, int]:
-        """The secret and since when nothing was forgotten; both new after a start of the machine.
-        Where that cannot be told, at every opening."""
+    def _begin(self, now_ms: int) -> Epoch:
+        """The epoch that runs; a new one after a start of the machine, and where that cannot be
+        told, at every opening."""
         boot = _BOOT.read_text("ascii").strip() if _BOOT.exists() else secrets.token_hex(16)
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
@@ -137,7 +145,7 @@ class SqliteProofs:
             row = (boot, secrets.token_bytes(SECRET_BYTES), now_ms)
             execute("INSERT OR REPLACE INTO epoch VALUES (1, ?, ?, ?)", row)
         execute("COMMIT")
-        return row[1], row[2]
+        return Epoch(row[1], row[2])
 
     def _insert(self, proofs: list[tuple[bytes, int]]) -> list[bool]:
         """Which of them were new; all or none are kept."""

@@ -6,16 +6,14 @@ from collections import deque
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from tokenward.kernel.events import Record
+from tokenward.store.record_rows import LIST_MAX, Row, read_record, row_of
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.reader import Reader
 
 WAITING_MAX: Final = 20_000
 BOARD_MAX: Final = 256
 SWEEP_BATCH: Final = 500
-LIST_MAX: Final = 10_000
 _INSERT: Final = "INSERT INTO records (ts, key, document) VALUES (?, ?, ?)"
 _RECENT: Final = "SELECT document FROM records WHERE ts >= ? ORDER BY ts DESC, id DESC LIMIT ?"
 _RECENT_OF_KEY: Final = (
@@ -28,8 +26,6 @@ _SWEEP_EVENTS: Final = (
     "DELETE FROM events WHERE number IN "
     "(SELECT number FROM events ORDER BY number LIMIT ?2) AND ts < ?1"
 )
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Record).decode
 
 
 class SqliteRecords:
@@ -38,8 +34,8 @@ class SqliteRecords:
     def __init__(self, database: Database, reader: Reader) -> None:
         self._database = database
         self._reader = reader
-        self._rows: deque[tuple[int, str, bytes]] = deque()
-        self._boarded: list[tuple[int, str, bytes]] = []
+        self._rows: deque[Row] = deque()
+        self._boarded: list[Row] = []
         self.dropped = 0
         database.riders.append(self)
 
@@ -48,13 +44,15 @@ class SqliteRecords:
         20,000 waiting records `dropped` counts the ones that are lost."""
         if len(self._rows) >= WAITING_MAX:
             self.dropped += 1
+        else:
+            self.write_row(row_of(record))
+
+    def write_row(self, row: Row) -> None:
+        """The same for a record that is written down already."""
+        if len(self._rows) >= WAITING_MAX:
+            self.dropped += 1
             return
-        try:
-            document = _encode(record)
-        except UnicodeEncodeError:
-            record = _printable(record)
-            document = _encode(record)
-        self._rows.append((record.ts, record.key, document))
+        self._rows.append(row)
         self._database.expect_rider()
 
     async def recent(self, key: str, since_ms: int, limit: int) -> list[Record]:
@@ -104,15 +102,4 @@ def _recent(key: str, since_ms: int, limit: int, connection: sqlite3.Connection)
         rows = connection.execute(_RECENT_OF_KEY, (key, since_ms, limit))
     else:
         rows = connection.execute(_RECENT, (since_ms, limit))
-    return [_decode(row[0]) for row in rows]
-
-
-def _printable(record: Record) -> Record:
-    """The record with what is not text replaced: a lone surrogate cannot be written down."""
-    texts = {
-        name: value.encode("utf-8", "replace").decode("utf-8")
-        for name in record.__struct_fields__
-        if isinstance(value := getattr(record, name), str)
-    }
-    doubts = tuple(doubt.encode("utf-8", "replace").decode("utf-8") for doubt in record.doubts)
-    return msgspec.structs.replace(record, **texts, doubts=doubts)
+    return [read_record(row[0]) for row in rows]

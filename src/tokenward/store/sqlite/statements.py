@@ -9,7 +9,7 @@ from tokenward.ledger.audit import audit
 from tokenward.ledger.chain import GENESIS, Entry
 from tokenward.ledger.records import Cap, Finding
 from tokenward.ledger.statement import Head, Stated, StatedCounter, StatedKey
-from tokenward.store.sqlite.counters import CAP_COLUMNS, read_cap
+from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
 from tokenward.store.sqlite.folder import open_reader
 from tokenward.store.sqlite.open_holds import ENTRY_ROWS
 from tokenward.store.sqlite.reader import snapshot

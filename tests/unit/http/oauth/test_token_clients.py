@@ -182,6 +182,17 @@ async def test_an_assertion_is_for_this_guard_alone_and_for_now(
     assert (said.status, said.error) == (401, "invalid_client")
 
 
+@pytest.mark.parametrize(("after_s", "status"), [(-1, 401), (29, 401), (32, 200)])
+async def test_an_assertion_that_may_have_been_used_before_the_guard_forgot_is_not_taken(
+    world: TokenWorld, holder: Holder, after_s: int, status: int
+) -> None:
+    """It may be dated half a minute ahead: used, forgotten, and still good."""
+    key = await world.key("dpop", holder.thumbprint)
+    since_s = world.house.guard.prover.replays.epoch.since_ms // 1000
+    form = {**CREDENTIALS, **assertion(world, holder, key.record.id, iat=since_s + after_s)}
+    assert (await world.ask(TOKEN, holder, **form)).status == status
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import tokenward.app
 from holder import Holder, claims_for
 from tokenward.app import House, open_store
 from tokenward.cli.main import run as run_command
@@ -18,6 +17,7 @@ from tokenward.kernel.secret import Secret
 from tokenward.keys import life
 from tokenward.keys.life import Created, KeyDraft
 from tokenward.keys.records import Caveats, KeyRecord
+from tokenward.machine import RealDice
 from tokenward.settings import load
 
 ISSUER = "https://guard.test"
@@ -45,9 +45,10 @@ bearer_cap = ""
 
 
 class MovingClock:
-    """The machine's clocks; a test sets them forward."""
+    """The machine's clocks; a test sets them forward. They begin a minute ahead: a guard that was
+    started this moment takes no assertions, because it may have forgotten their use."""
 
-    ahead_ms = 0
+    ahead_ms = 60_000
 
     def now_ms(self) -> int:
         """Wall time, and what the test added."""
@@ -100,7 +101,7 @@ class TokenWorld:
             path.write_text(SETTINGS + more, "utf-8")
             assert run_command(["init", str(folder)]) == 0
         settings = load(path, {})
-        store = await open_store(settings)
+        store = await open_store(settings, {})
         try:
             self.house = House(settings, {}, store)
         except SettingsError:
@@ -124,7 +125,7 @@ class TokenWorld:
             lifetime_ms=lifetime_ms,
         )
         guard = self.house.guard
-        made = life.create(draft, tokenward.app.RealDice(), guard.pepper, self.clock.now_ms())
+        made = life.create(draft, RealDice(), guard.pepper, self.clock.now_ms())
         await guard.keys.add(made.record)
         return made
 

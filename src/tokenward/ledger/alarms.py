@@ -2,19 +2,18 @@
 
 from tokenward.kernel.events import Event
 from tokenward.kernel.moments import rfc3339
+from tokenward.ledger.book import Book
 from tokenward.ledger.chain import Entry
+from tokenward.ledger.counter import Counter
 from tokenward.ledger.thresholds import WHOLE, crossed
-from tokenward.store.sqlite.counters import Counter, Counters
-from tokenward.store.sqlite.journal import Journal
 
 
 class Alarms:
     """Writes events in the same transaction as what they are about."""
 
-    def __init__(self, journal: Journal, counters: Counters, thresholds: tuple[int, ...]) -> None:
+    def __init__(self, book: Book, thresholds: tuple[int, ...]) -> None:
         """`thresholds` in per mille of a cap's limit, ascending."""
-        self._journal = journal
-        self._counters = counters
+        self._book = book
         self._thresholds = thresholds
 
     def spent(self, counter: Counter, at_ms: int) -> None:
@@ -44,8 +43,8 @@ class Alarms:
     def _tell_threshold(self, counter: Counter, threshold: int, at_ms: int) -> None:
         cap = counter.cap
         counter.told = threshold
-        self._counters.touch(counter)
-        self._journal.tell(
+        self._book.touch(counter)
+        self._book.tell(
             Event(
                 ts=at_ms,
                 kind="cap:threshold",
@@ -68,4 +67,4 @@ class Alarms:
         self, kind: str, hold: Entry, at_ms: int, facts: dict[str, str | int | None]
     ) -> None:
         facts = {"hold": hold.seq, "model": hold.model, "project": hold.project, **facts}
-        self._journal.tell(Event(ts=at_ms, kind=kind, subject=f"key:{hold.key}", facts=facts))
+        self._book.tell(Event(ts=at_ms, kind=kind, subject=f"key:{hold.key}", facts=facts))

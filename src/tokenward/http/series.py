@@ -1,0 +1,96 @@
+"""Counts by labels, kept as plain numbers and shown to Prometheus when somebody looks.
+
+Its own classes take a lock for every number, which a process with one event loop does not need;
+what is shown is the same, names and order too.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import INF, floatToGoString
+
+Labels = tuple[str, ...]
+"""The values of a metric's labels, in the order of their names."""
+
+
+class Totals(Collector):
+    """What only grows, added up by labels."""
+
+    def __init__(self, name: str, what: str, labels: Labels) -> None:
+        self._name = name
+        self._what = what
+        self._labels = labels
+        self._began_s: dict[Labels, float] = {}
+        self._sums: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, amount: float = 1.0) -> None:
+        """So much more; `amount` >= 0."""
+        if labels not in self._sums:
+            self._began_s[labels] = time.time()
+            self._sums[labels] = 0.0
+        self._sums[labels] += amount
+
+    def collect(self) -> Iterator[Metric]:
+        """As the exposition wants it."""
+        metric = Metric(self._name, self._what, "counter")
+        for values, total in self._sums.items():
+            labels = dict(zip(self._labels, values, strict=True))
+            metric.add_sample(f"{self._name}_total", labels, total)
+            metric.add_sample(f"{self._name}_created", labels, self._began_s[values])
+        yield metric
+
+
+class _Series:
+    """How often each bucket was hit, and what was observed in all."""
+
+    __slots__ = ("began_s", "hits", "total")
+
+    def __init__(self, buckets: int) -> None:
+        self.began_s = time.time()
+        self.hits = [0] * buckets
+        self.total = 0.0
+
+
+class Spread(Collector):
+    """How amounts are spread over buckets, by labels. `bounds` are the highest amounts of all
+    buckets but the last, >= 0 and rising."""
+
+    def __init__(self, name: str, what: str, labels: Labels, bounds: tuple[float, ...]) -> None:
+        self._name = name
+        self._what = what
+        self._labels = labels
+        self._bounds = bounds
+        self._edges = tuple(
+            floatToGoString(bound)  # type: ignore[no-untyped-call]  # 1048576 is 1.048576e+06
+            for bound in (*bounds, INF)
+        )
+        self._series: dict[Labels, _Series] = {}
+        if not labels:
+            self._begin(())
+
+    def observe(self, labels: Labels, amount: float) -> None:
+        """Count one amount."""
+        series = self._series.get(labels) or self._begin(labels)
+        series.hits[bisect_left(self._bounds, amount)] += 1
+        series.total += amount
+
+    def _begin(self, labels: Labels) -> _Series:
+        series = self._series[labels] = _Series(len(self._edges))
+        return series
+
+    def collect(self) -> Iterator[Metric]:
+        """As the exposition wants it."""
+        metric = Metric(self._name, self._what, "histogram")
+        for values, series in self._series.items():
+            labels = dict(zip(self._labels, values, strict=True))
+            hits = 0.0
+            for edge, hit in zip(self._edges, series.hits, strict=True):
+                hits += hit
+                metric.add_sample(f"{self._name}_bucket", {**labels, "le": edge}, hits)
+            metric.add_sample(f"{self._name}_count", labels, hits)
+            metric.add_sample(f"{self._name}_sum", labels, series.total)
+            metric.add_sample(f"{self._name}_created", labels, series.began_s)
+        yield metric

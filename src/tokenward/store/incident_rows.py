@@ -1,0 +1,62 @@
+"""Incidents as rows and as what is told of them, the same in every engine."""
+
+from typing import Any, Final
+
+import msgspec
+
+from tokenward.kernel.events import Event
+from tokenward.kernel.incidents import Evidence, Incident
+
+LIST_MAX: Final = 1_000
+INCIDENT_COLUMNS: Final = (
+    "SELECT id, subject, state, opened_ms, first_sign_ms, stopped_ms, actions, evidence, "
+    "cost_before_stop_nusd, calls_before_stop FROM incidents "
+)
+_actions: Final = msgspec.json.Decoder(tuple[str, ...])
+_evidence: Final = msgspec.json.Decoder(tuple[Evidence, ...])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def incident_row(incident: Incident) -> tuple[object, ...]:
+    """The values of `INCIDENT_COLUMNS`."""
+    return (
+        incident.id, incident.subject, incident.state, incident.opened_ms, incident.first_sign_ms,
+        incident.stopped_ms, _text(incident.actions), _text(incident.evidence),
+        incident.cost_before_stop_nusd, incident.calls_before_stop,
+    )  # fmt: skip
+
+
+def read_incident(row: tuple[Any, ...]) -> Incident:
+    """The incident that `INCIDENT_COLUMNS` say."""
+    return Incident(
+        id=row[0],
+        subject=row[1],
+        state=row[2],
+        opened_ms=row[3],
+        first_sign_ms=row[4],
+        stopped_ms=row[5],
+        actions=_actions.decode(row[6]),
+        evidence=_evidence.decode(row[7]),
+        cost_before_stop_nusd=row[8],
+        calls_before_stop=row[9],
+    )
+
+
+def opened_event(incident: Incident) -> Event:
+    """What people hear of a new one."""
+    first = incident.evidence[0] if incident.evidence else None
+    facts: dict[str, str | int | None] = {
+        "incident": incident.id,
+        "class": first.kind if first else None,
+        "detector": first.detector if first else None,
+        "reason": first.reason if first else None,
+        "actions": ", ".join(incident.actions),
+        "request_id": first.request_id if first else None,
+    }
+    return Event(
+        ts=incident.opened_ms, kind="incident:opened", subject=incident.subject, facts=facts
+    )
+
+
+def _text(value: object) -> str:
+    return _encode(value).decode("utf-8")

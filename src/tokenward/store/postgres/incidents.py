@@ -1,0 +1,47 @@
+"""Incidents: opened by whatever acts on evidence, in the same transaction as the act."""
+
+from typing import Final
+
+from tokenward.kernel.incidents import Incident
+from tokenward.store.incident_rows import (
+    INCIDENT_COLUMNS,
+    LIST_MAX,
+    incident_row,
+    opened_event,
+    read_incident,
+)
+from tokenward.store.postgres.database import Database
+from tokenward.store.postgres.transaction import Transaction
+
+_RECENT: Final = INCIDENT_COLUMNS + "ORDER BY number DESC LIMIT %s"
+_FIND: Final = INCIDENT_COLUMNS + "WHERE id = %s"
+_INSERT: Final = (
+    "INSERT INTO incidents (id, subject, state, opened_ms, first_sign_ms, stopped_ms, actions, "
+    "evidence, cost_before_stop_nusd, calls_before_stop) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+
+
+class PostgresIncidents:
+    """What was stopped, and why. Fulfils `store.interfaces.Incidents`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, incident: Incident, transaction: Transaction) -> None:
+        """Keep a new one, with its entry and its event."""
+        await transaction.connection.execute(_INSERT, incident_row(incident))
+        transaction.journal.note("incident_opened", incident.opened_ms, detail=incident)
+        transaction.journal.tell(opened_event(incident))
+
+    async def recent(self, limit: int) -> list[Incident]:
+        """The newest first; at most 1,000."""
+        rows = await self._database.fetch(_RECENT, (min(limit, LIST_MAX),))
+        return [read_incident(row) for row in rows]
+
+    async def find(self, incident_id: str) -> Incident | None:
+        """The one with this id."""
+        if not incident_id.isprintable():
+            return None
+        rows = await self._database.fetch(_FIND, (incident_id,))
+        return read_incident(rows[0]) if rows else None

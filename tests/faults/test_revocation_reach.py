@@ -1,0 +1,185 @@
+"""A key stopped on one guard is dead on every other within a second: also on one that was stopped
+in the middle of its work, and on one that nobody can reach."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from books import billed
+from caller import Caller, admin, calling, chat, new_key
+from chance import fixed_seed, soak
+from gateways import Gateways
+from guard import GuardProcess
+from postgres_server import PostgresServer, running_postgres, why_not
+from postgres_world import Wire
+from standin import StandinProcess
+from valkey_server import ValkeyServer
+
+REACH_MS = 1_000
+KEYS = 10
+SHAPE = chat(stream=False, output=10)
+PAUSE_S = 1.6
+"""Longer than any lease, so that whatever goes out late went out late."""
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+
+@pytest.fixture(scope="module")
+def servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[PostgresServer, ValkeyServer]]:
+    valkey = ValkeyServer(tmp_path_factory.mktemp("valkey")).start()
+    with running_postgres() as postgres:
+        yield postgres, valkey
+    valkey.stop()
+
+
+class Round:
+    """Ten keys, each called without a pause on every guard, and then stopped on the first one."""
+
+    def __init__(self, gateways: Gateways, standin: StandinProcess, number: int) -> None:
+        self.first, self.harmed, *_ = gateways.all
+        self.guards = gateways.all
+        self.standin = standin
+        self.number = number
+        self.stopped_ms: dict[str, int] = {}
+        self.codes_after: dict[int, Counter[str]] = {n: Counter() for n in range(len(self.guards))}
+        self._is_over = False
+
+    async def run(self, dice: random.Random, harm: str, wires: list[Wire]) -> None:
+        """Call, harm the second guard, stop the keys, undo the harm, look on for a while."""
+        keys = [await new_key(self.first, "none") for _ in range(KEYS)]
+        async with calling("", tries_again=False) as caller:
+            callers = [
+                asyncio.create_task(self._insist(caller, key_id, key, place))
+                for key_id, key in keys
+                for place in range(len(self.guards))
+            ]
+            await asyncio.sleep(0.3 + 0.4 * dice.random())
+            self._harm(harm, wires)
+            await asyncio.sleep(0.3 * dice.random())
+            await asyncio.gather(*(self._stop(key_id, dice) for key_id, _ in keys))
+            await asyncio.sleep(PAUSE_S)
+            if harm == "stopped":
+                os.kill(self.harmed.pid, signal.SIGCONT)
+            await asyncio.sleep(0.4)
+            self._is_over = True
+            await asyncio.gather(*callers)
+
+    def _harm(self, harm: str, wires: list[Wire]) -> None:
+        if harm == "stopped":
+            os.kill(self.harmed.pid, signal.SIGSTOP)
+        elif harm == "cut off":
+            for wire in wires:
+                wire.is_hushed = True
+
+    async def _stop(self, key_id: str, dice: random.Random) -> None:
+        verb = dice.choice(("revoke", "freeze"))
+        await admin(self.first, "POST", f"/keys/{key_id}/{verb}")
+        self.stopped_ms[key_id] = time.time_ns() // 1_000_000
+
+    async def _insist(self, caller: Caller, key_id: str, key: str, place: int) -> None:
+        number, guard = 0, self.guards[place]
+        to_it = Caller(guard.base_url, caller._session, tries_again=False)
+        while not self._is_over:
+            number += 1
+            name = f"{self.number}.{key_id}.{place}.{number}"
+            told = await to_it.call(
+                key, SHAPE, f"output_tokens=3; tag={name}", headers={"x-request-id": name}
+            )
+            if told.status != 200 and key_id in self.stopped_ms:
+                self.codes_after[place][told.code] += 1
+            await asyncio.sleep(0.01)
+
+    def late(self) -> dict[str, int]:
+        """Calls that reached the provider more than a second after their key was stopped; on the
+        guard that stopped it none may come later at all, but for what was on its way."""
+        found = {}
+        for line in self.standin.bill()["lines"]:
+            number, key_id, place, _ = line["tag"].split(".")
+            if int(number) != self.number:
+                continue
+            late_ms = line["arrived_ms"] - self.stopped_ms[key_id]
+            if late_ms > (100 if place == "0" else REACH_MS):
+                found[line["tag"]] = late_ms
+        return found
+
+
+@pytest.mark.req("K-1")
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(1, id="once"), soak(7, limit_s=900, name="many times")]
+)
+async def test_no_call_goes_out_later_than_a_second_after_its_key_was_stopped(
+    servers: tuple[PostgresServer, ValkeyServer],
+    standin: StandinProcess,
+    tmp_path: Path,
+    rounds: int,
+) -> None:
+    """Ten keys a round; the soak makes 210 trials of them."""
+    postgres, valkey = servers
+    standin.reset()
+    dice = random.Random(fixed_seed())
+    async with AsyncExitStack() as stack:
+        wires = [Wire(postgres.port), Wire(valkey.port)]
+        for wire in wires:
+            await wire.open()
+            stack.push_async_callback(wire.close)
+        gateways = _gateways(postgres, valkey, wires, standin, tmp_path)
+        await asyncio.to_thread(gateways.start)
+        stack.push_async_callback(asyncio.to_thread, gateways.stop)
+        number = 0
+        for _ in range(rounds):
+            for harm in ("none", "stopped", "cut off"):
+                one = Round(gateways, standin, number := number + 1)
+                await one.run(dice, harm, wires)
+                assert one.late() == {}, harm
+                assert len(one.stopped_ms) == KEYS
+                _check_answers(one, harm)
+                for wire in wires:
+                    wire.heal()
+                    wire.cut()
+                await _until_ready(gateways.all)
+    assert len(billed(standin.bill()["lines"])) > 100 * rounds, "calls went out before"
+
+
+def _check_answers(one: Round, harm: str) -> None:
+    """Who heard of it refuses the key; who could not says 503 and never 401 or 403."""
+    heard = {"key:invalid", "key:frozen"}
+    for place, codes in one.codes_after.items():
+        if place == 1 and harm == "cut off":
+            assert codes["key:stale_view"] > 0, codes
+            assert not heard & set(codes), codes
+        else:
+            assert heard & set(codes), (place, codes)
+
+
+def _gateways(
+    postgres: PostgresServer,
+    valkey: ValkeyServer,
+    wires: list[Wire],
+    standin: StandinProcess,
+    folder: Path,
+) -> Gateways:
+    """Four, of which the second reaches its servers through wires that can be cut."""
+    database = postgres.create()
+    records = [postgres.url(database)] * 4
+    hot = [f"valkey://127.0.0.1:{valkey.port}"] * 4
+    records[1] = postgres.url(database, wires[0].port)
+    hot[1] = f"valkey://127.0.0.1:{wires[1].port}"
+    return Gateways(folder, standin, records, hot)
+
+
+async def _until_ready(guards: list[GuardProcess]) -> None:
+    async with asyncio.timeout(30):
+        for guard in guards:
+            while (await asyncio.to_thread(guard.run, "--json", "key", "list")).returncode:
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)
