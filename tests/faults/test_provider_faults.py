@@ -170,12 +170,14 @@ def lonely(
 ) -> Iterator[tuple[GuardProcess, int]]:
     """A guard before a port where nobody listens, and the port."""
     with socket.socket() as taken:
+        # Kept, so that no server of another test gets it; whoever asks for it by number still does.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
-    settings = provider_settings(f"http://127.0.0.1:{port}")
-    environ = {"PROVIDER_KEY": standin.credential}
-    with running_guard(tmp_path_factory.mktemp("lonely"), settings, environ) as guard:
-        yield guard, port
+        settings = provider_settings(f"http://127.0.0.1:{port}")
+        environ = {"PROVIDER_KEY": standin.credential}
+        with running_guard(tmp_path_factory.mktemp("lonely"), settings, environ) as guard:
+            yield guard, port
 
 
 @pytest.mark.parametrize("kind", SHAPES)
