@@ -39,6 +39,6 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for the whole run of a worker. Tests take databases of their own; one
     that stops or breaks it runs another."""
     if why := postgres_server.why_not():
-        pytest.skip(why)
+        pytest.skip(why)  # the wheel has no server for every kind of machine; it says which
     with running_postgres() as server:
         yield server

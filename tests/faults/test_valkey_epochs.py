@@ -99,7 +99,7 @@ async def test_what_was_used_before_the_loss_is_good_nowhere_after_it(
         await gate.open_again(Maker(has_nonce=False))
 
 
-async def use_some(gates: Gates) -> tuple[list, list]:  # type: ignore[type-arg]
+async def use_some(gates: Gates) -> tuple[list, list]:
     """Proofs of either kind that are used up, and some that were only made."""
     for gate in gates:
         gate.clock.ahead_ms += 10_000
@@ -112,7 +112,7 @@ async def use_some(gates: Gates) -> tuple[list, list]:  # type: ignore[type-arg]
     return used, unused
 
 
-async def nothing_is_taken(gates: Gates, made: list) -> None:  # type: ignore[type-arg]
+async def nothing_is_taken(gates: Gates, made: list) -> None:
     met = await asyncio.gather(*(gate.show(shown) for shown in made for gate in gates))
     assert "taken" not in met, met
 

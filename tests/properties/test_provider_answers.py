@@ -119,7 +119,7 @@ def test_a_valid_answer_is_read_as_the_standard_library_reads_it(examples: int) 
         said, _, _ = answer
         if said.startswith((b"\r\n", b"HTTP/1.1 102", b"HTTP/1.1 103")):
             return  # which it does not know
-        theirs = HTTPResponse(Said(said), method="POST")  # type: ignore[arg-type]
+        theirs = HTTPResponse(Said(said), method="POST")
         theirs.begin()
         parser = feed(said, [])
         parser.feed_eof()

@@ -151,7 +151,8 @@ class Gateway:
         self.clock = clock
         self.store = store
         self.running = RunningCalls()
-        self.running._by_name.default_factory = Ordered  # type: ignore[assignment]
+        # A set of calls is in the order of addresses; the same seed must cut in the same order.
+        self.running._by_name.default_factory = Ordered
         self._loop = loop
         self._history = history
         self._dice = SeededDice(rng)

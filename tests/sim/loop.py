@@ -126,7 +126,7 @@ class SimLoop(asyncio.AbstractEventLoop):
                 self._enqueue(handle)
 
     def _enqueue(self, handle: asyncio.Handle) -> None:
-        process = handle._context.get(_PROCESS)  # type: ignore[attr-defined]
+        process = handle._context.get(_PROCESS)
         if not process.is_dead:
             process.ready.append(handle)
 
@@ -168,7 +168,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]
+    def create_task(
         self, coro: Any, *, name: Any = None, context: Any = None
     ) -> "asyncio.Task[Any]":
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
@@ -185,7 +185,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             if isinstance(error, AssertionError | TypeError | AttributeError | LookupError):
                 self.failures.append(f"{task.get_name()}: {error!r}{_where(error)}")
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> "asyncio.Future[T]":
         future = self.create_future()
@@ -230,9 +230,9 @@ class SimLoop(asyncio.AbstractEventLoop):
 
 
 def _discard(task: "asyncio.Task[Any]") -> None:
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False  # a killed process does not complain of what it left
     with suppress(BaseException):  # its process is dead: what it would still do has no effect
-        task.get_coro().close()  # type: ignore[union-attr]
+        task.get_coro().close()
 
 
 def _place(task: "asyncio.Task[Any]") -> str:

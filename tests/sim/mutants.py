@@ -106,7 +106,7 @@ def hold_on_one_cap(patching: pytest.MonkeyPatch) -> None:
     def make(self: SqliteBook, database: Any, journal: Any, counters: Any, holds: Any) -> None:
         made(self, database, journal, counters, holds)
         legs = self.legs
-        self.legs = lambda *call: legs(*call)[:1]  # type: ignore[method-assign]
+        self.legs = lambda *call: legs(*call)[:1]
 
     patching.setattr(SqliteBook, "__init__", make)
 
