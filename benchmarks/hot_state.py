@@ -58,7 +58,6 @@ def calls_of(hot: HotState, library: Any) -> dict[str, Call]:
         until_ms, since_ms = clock.now_ms() + 75_000, proofs.epoch.since_ms
         name, key = secrets.token_bytes(32), KEYS[number % len(KEYS)]
         place = await hot.admit(key, LIMITS, name, until_ms, since_ms)
-        assert place is not None
         assert not isinstance(place, Refusal)
         place.leave()
 

@@ -64,17 +64,17 @@ def signed_requests(
 ) -> list[bytes]:
     """A round's requests, each with a proof of its own."""
     signs = signer(holder(), binds_body=binds_body)
+    return [signed(request, base_url, credential, nonce, signs) for _ in range(CALLS)]
+
+
+def signed(request: bytes, base_url: str, credential: str, nonce: str, signs: Signer) -> bytes:
+    """The request with a fresh proof in the place of its bearer key."""
     head, _, body = request.partition(b"\r\n\r\n")
     plain = f"authorization: Bearer {credential}".encode()
     assert plain in head
-    made = []
-    for _ in range(CALLS):
-        headers = signs.headers(
-            "POST", base_url + PATH, credential=credential, nonce=nonce, body=body
-        )
-        lines = "\r\n".join(f"{name}: {value}" for name, value in headers.items()).encode()
-        made.append(head.replace(plain, lines) + b"\r\n\r\n" + body)
-    return made
+    headers = signs.headers("POST", base_url + PATH, credential=credential, nonce=nonce, body=body)
+    lines = "\r\n".join(f"{name}: {value}" for name, value in headers.items()).encode()
+    return head.replace(plain, lines) + b"\r\n\r\n" + body
 
 
 def nonce_of(rig: Rig, credential: str) -> str:
@@ -90,10 +90,7 @@ def nonce_of(rig: Rig, credential: str) -> str:
 async def take_turns(rig: Rig) -> dict[str, Any]:
     """CPU a call of each kind of key, round by round."""
     thumbprint = jwk.thumbprint_of(jwk.public_jwk(holder()))
-    keys = {
-        bind: rig.new_key("--bind", bind, "--thumbprint", thumbprint)
-        for bind in ("dpop", "dpop+body")
-    }
+    keys = {bind: rig.new_key(bind=bind, thumbprint=thumbprint) for bind in ("dpop", "dpop+body")}
     pool = Pool(rig.guard_url, rig.request())
     await pool.open(CONNECTIONS)
     await pool.saturate(CALLS)

@@ -3,7 +3,9 @@
     python -m benchmarks.provider        (prints its port; SIGTERM ends it)
 
 Every POST is answered with a chat completion of 600 bytes. One whose body says `"stream":true`
-gets 20 events, 5 ms apart, then the usage and `[DONE]`. Nothing is checked.
+gets 20 events, 5 ms apart, then the usage and `[DONE]`. One whose prompt says so fails: `REFUSED`
+is answered with status 500, of `BROKEN` the connection is closed before there is an answer. Nothing
+is checked.
 """
 
 import asyncio
@@ -14,6 +16,8 @@ import uvloop
 
 CHUNKS: Final = 20
 GAP_S: Final = 0.005
+REFUSED: Final = "Be the benchmark that is refused."
+BROKEN: Final = "Be the benchmark that breaks off."
 USAGE: Final = {
     "prompt_tokens": 19,
     "completion_tokens": 10,
@@ -50,6 +54,11 @@ _STREAM_HEAD: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"x-request-id: req_provider\r\ntransfer-encoding: chunked\r\n\r\n"
 )
+_WHY: Final = b'{"error":{"message":"as was asked"}}'
+_ERROR: Final = (
+    b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\n\r\n%s" % (len(_WHY), _WHY)
+)
 _CHUNK: Final = _framed(_event({"content": " benchmark"}))
 _END: Final = (
     _framed(_event({}, "stop"))
@@ -62,6 +71,13 @@ _END: Final = (
     + _framed(b"data: [DONE]\n\n")
     + b"0\r\n\r\n"
 )  # fmt: skip
+
+_FAILS: Final = {REFUSED.encode(): _ERROR, BROKEN.encode(): b""}
+
+
+def _says(read: bytearray, head_end: int, words: bytes) -> bool:
+    """Whether the prompt begins so; a long one is not searched."""
+    return read.find(words, head_end, head_end + 200) >= 0
 
 
 class Connection(asyncio.Protocol):
@@ -85,8 +101,11 @@ class Connection(asyncio.Protocol):
         if len(read) < head_end + int(said or 0):
             return
         is_stream = b'"stream":true' in read
+        fails = next((how for words, how in _FAILS.items() if _says(read, head_end, words)), None)
         read.clear()
-        if is_stream:
+        if fails is not None:
+            self._transport.write(fails) if fails else self._transport.abort()
+        elif is_stream:
             self._transport.write(_STREAM_HEAD + _CHUNK)
             self._loop.call_later(GAP_S, self._go_on, CHUNKS - 1, self._loop.time() + GAP_S)
         else:

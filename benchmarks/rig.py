@@ -1,25 +1,30 @@
-"""What every measurement stands on: one guard on one core, everything else on the other.
+"""What every measurement stands on: a guard as a user would run it, and a provider behind it.
 
-The guard runs as a user would run it: its own process, `tokenward serve`, SQLite with
-`synchronous=FULL`. The key has a cap, and so have its project and its account; every call is
-authenticated, held durably before it is sent, settled and recorded (P-2). `check` proves it.
+The guard is `tokenward serve` in processes of its own: one (the usual case: on one core, all else
+on the others), one with workers, or several gateways on PostgreSQL and Valkey. The key has a cap,
+and so have its project and its account; every call is authenticated, held durably before it is
+sent, settled and recorded (P-2). `check` proves it.
 """
 
 import json
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+from benchmarks import processes
 from benchmarks.load import request_bytes
 
 GUARD_CORE: Final = 0
@@ -28,12 +33,28 @@ SMALL: Final = "Say this is a benchmark."
 KEY_CAP: Final = "90000/hour"
 LARGE: Final = "word " * 50_000
 """About 50,000 tokens, 250 kB."""
-_TICKS_A_S: Final = os.sysconf("SC_CLK_TCK")
+HUGE: Final = "word " * 100_000
+"""About 100,000 tokens, 500 kB."""
+ON: Final = (
+    "the key is looked up and its HMAC checked",
+    "the body is read strictly, the model priced, the most it can cost worked out",
+    "caps of money on key, project and account are held in one commit before anything is sent",
+    "a commit is on the disk (SQLite: synchronous=FULL; PostgreSQL: its default)",
+    "usage is read from the answer and settled in the ledger's chain",
+    "one record a call, metrics",
+)
+OFF: Final = (
+    "proofs of possession, but where a row says dpop",
+    "scoring: no detector exists yet",
+    "TLS",
+)
+_SETTLE_S: Final = 20.0
+_NEXT: Final = re.compile(r"<(\?[^>]*)>; rel=\"next\"")
 _SETTINGS: Final = """
 [[provider]]
 name = "openai"
 dialect = "openai"
-base_url = "http://127.0.0.1:{port}"
+base_url = "{url}"
 credential = "env:BENCHMARK_PROVIDER_KEY"
 models = ["gpt-*"]
 
@@ -43,133 +64,239 @@ token = "file:data/admin.token"
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoreUrls:
+    """Where gateways of many machines keep their records and what is hot."""
+
+    records: str
+    hot: str
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """As a guard takes it."""
+        return {"TOKENWARD_STORE__RECORDS": self.records, "TOKENWARD_STORE__HOT": self.hot}
+
+
+@dataclass(kw_only=True)
 class Rig:
-    """A running guard and the provider behind it."""
+    """Running guards with the same keys, and the provider behind them."""
 
-    guard_url: str
     provider_url: str
-    pid: int
-    key: str
     folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+    guard_urls: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    """Of the processes that were started; `family` knows those below them."""
+    key: str = ""
+    guard_core: int | None = None
+    """Kept free for the guard by all others."""
 
-    def request(self, *, text: str = SMALL, stream: bool = False) -> bytes:
+    @property
+    def guard_url(self) -> str:
+        """The guard's, or the first one's."""
+        return self.guard_urls[0]
+
+    @property
+    def pid(self) -> int:
+        """The guard's, or the first one's."""
+        return self.pids[0]
+
+    @property
+    def family(self) -> list[int]:
+        """All processes of all guards."""
+        return processes.families(self.pids)
+
+    def request(self, *, text: str = SMALL, stream: bool = False, key: str = "") -> bytes:
         """A guarded call."""
-        return request_bytes(self.guard_url, self.key, text=text, stream=stream)
+        return request_bytes(self.guard_url, key or self.key, text=text, stream=stream)
 
     def direct_request(self, *, text: str = SMALL, stream: bool = False) -> bytes:
         """The same call without the guard."""
         return request_bytes(self.provider_url, self.key, text=text, stream=stream)
 
     def cpu_s(self) -> float:
-        """User and system time of the guard's process so far, all threads; steps of 10 ms."""
-        text = Path(f"/proc/{self.pid}/stat").read_text("ascii")
-        fields = text.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_A_S
+        """User and system time of all guards so far; steps of 10 ms a process."""
+        return processes.cpu_s(self.family)
 
     def rss_mb(self) -> float:
-        """Resident memory of the guard's process, MB."""
-        text = Path(f"/proc/{self.pid}/status").read_text("ascii")
-        line = next(line for line in text.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1000
+        """Resident memory of all guards, MB."""
+        return processes.rss_mb(self.family)
 
-    def new_key(self, *words: str) -> str:
-        """Another key of the same project, with a cap of its own."""
-        wishes = ("--project", "bench", "--cap", KEY_CAP, *words)
-        return str(_command(self.folder, "key", "create", *wishes)["key"])
+    def admin(self, method: str, path: str, body: object = None, *, limit_s: float = 60) -> Any:
+        """An admin command; its JSON. A list that comes in pages comes whole."""
+        token = (self.folder / "data" / "admin.token").read_text("ascii").strip()
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.guard_url}/admin/v1{path}"
+        found: list[Any] = []
+        try:
+            while True:
+                with urlopen(Request(url, data, headers, method=method), timeout=limit_s) as answer:
+                    page, link = json.load(answer), answer.headers.get("link", "")
+                if not isinstance(page, list):
+                    return page
+                found += page
+                following = _NEXT.fullmatch(link)
+                if following is None:
+                    return found
+                url = url.partition("?")[0] + following[1]
+        except HTTPError as refused:
+            raise AssertionError(f"{method} {path}: {refused.read().decode()}") from None
 
-    def check(self) -> None:
-        """Fail unless the caps of keys, project and account counted the same money and none is
-        held any more."""
-        for _ in range(100):
-            caps = _command(self.folder, "cap", "list")
-            if not any(cap["held"] for cap in caps):
-                break
-            time.sleep(0.1)
-        spent = {cap["subject"]: cap["spent"] for cap in caps if cap["held"] == 0}
-        assert len(spent) == len(caps) >= 3, caps
-        keys = [amount for subject, amount in spent.items() if subject.startswith("key:")]
-        assert sum(keys) == spent["project:bench"] == spent["account:default"] > 0, caps
+    def new_key(self, project: str = "bench", account: str = "default", **wishes: object) -> str:
+        """Another key with a cap of its own; so are its project and its account."""
+        return str(self.made_key(project, account, **wishes)["key"])
+
+    def made_key(
+        self, project: str = "bench", account: str = "default", **wishes: object
+    ) -> dict[str, Any]:
+        """The same with all that is told of it."""
+        accounts = {each["name"] for each in self.admin("GET", "/accounts")}
+        if account not in {"default", *accounts}:
+            self.admin("POST", "/accounts", {"name": account})
+        body = {"project": project, "account": account, "caps": [KEY_CAP], **wishes}
+        made: dict[str, Any] = self.admin("POST", "/keys", body)
+        caps = {f"project:{project}": "90000/day", f"account:{account}": "90000/month"}
+        for subject, cap in caps.items():
+            self.admin("PUT", "/caps", {"subject": subject, "cap": cap})
+        return made
+
+    def spent_nusd(self) -> dict[str, int]:
+        """By `key`, `project` and `account`: what all caps of that kind have counted, once no money
+        is held any more. AssertionError if that does not come to be."""
+        until_s = time.monotonic() + _SETTLE_S
+        while any(cap["held"] for cap in self.admin("GET", "/caps")):
+            assert time.monotonic() < until_s, "money is still held"
+            time.sleep(0.05)
+        caps = self.admin("GET", "/caps")
+        spent = dict.fromkeys(("key", "project", "account"), 0)
+        for cap in caps:
+            spent[cap["subject"].partition(":")[0]] += cap["spent"]
+        return spent
+
+    def calls(self) -> int:
+        """How many calls the books know, once none is under way."""
+        self.spent_nusd()
+        return int(self.admin("GET", "/usage")["calls"])
+
+    def check(self) -> int:
+        """Fail unless the caps of keys, projects and accounts counted the same money and none is
+        held any more; that money, in nano-dollars."""
+        spent = self.spent_nusd()
+        assert spent["key"] == spent["project"] == spent["account"] > 0, spent
+        return spent["account"]
 
 
 @contextmanager
-def running_rig(profile: Path | None = None) -> Iterator[Rig]:
-    """Start provider and guard; stop both. With `profile` the guard runs under cProfile and
-    leaves its statistics there: shares of time are right then, absolute times are not."""
+def running_rig(
+    profile: Path | None = None,
+    *,
+    workers: int = 1,
+    stores: StoreUrls | None = None,
+    gateways: int = 1,
+    is_pinned: bool = True,
+) -> Iterator[Rig]:
+    """Start provider and guard; stop both. With `stores` there may be several gateways, without
+    them several workers. One guard alone gets a core to itself unless `is_pinned` is false. With
+    `profile` it runs under cProfile and leaves its statistics there: shares of time are right
+    then, absolute times are not."""
+    is_pinned = is_pinned and workers == gateways == 1
+    with (
+        laid_out_rig(stores, is_pinned=is_pinned) as rig,
+        running_guards(rig, workers=workers, gateways=gateways, profile=profile),
+    ):
+        rig.key = rig.new_key()
+        yield rig
+
+
+@contextmanager
+def laid_out_rig(stores: StoreUrls | None = None, *, is_pinned: bool = False) -> Iterator[Rig]:
+    """A provider and a folder with settings and secrets, for guards still to be started."""
     cores = sorted(os.sched_getaffinity(0))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="tokenward-benchmark-")))
-        if len(cores) > 1:
-            os.sched_setaffinity(0, set(cores) - {cores[GUARD_CORE]})
+        core = cores[GUARD_CORE] if is_pinned and len(cores) > 1 else None
+        if core is not None:
+            os.sched_setaffinity(0, set(cores) - {core})
             stack.callback(os.sched_setaffinity, 0, cores)
-        provider = _start(stack, folder, ["-m", "benchmarks.provider"], None)
+        url = stack.enter_context(running_provider(folder))
+        environ = {"BENCHMARK_PROVIDER_KEY": "sk-benchmark", **(stores.environ if stores else {})}
+        rig = Rig(provider_url=url, folder=folder, environ=environ, guard_core=core)
+        command(rig, "init", ".")
+        (folder / "tokenward.toml").write_text(_SETTINGS.format(url=url), "utf-8")
+        yield rig
+
+
+@contextmanager
+def running_provider(folder: Path) -> Iterator[str]:
+    """`benchmarks.provider` in a process of its own; its address. Its log goes to the folder."""
+    with _started(folder, ["-m", "benchmarks.provider"], {}) as provider:
         assert provider.stdout is not None
-        port = int(provider.stdout.readline())
-        _run(folder, "init", ".")
-        (folder / "tokenward.toml").write_text(_SETTINGS.format(port=port), "utf-8")
-        key = _command(folder, "key", "create", "--project", "bench", "--cap", KEY_CAP)["key"]
-        _command(folder, "cap", "set", "project:bench", "90000/day")
-        _command(folder, "cap", "set", "account:default", "90000/month")
-        tool = ["-m", "cProfile", "-o", str(profile.absolute())] if profile else []
-        serve = [*tool, "-m", "tokenward", "--json", "serve", "--port", "0"]
-        guard = _start(stack, folder, serve, cores[GUARD_CORE])
-        assert guard.stdout is not None
-        line = guard.stdout.readline()
-        assert line, (folder / "log").read_text("utf-8")
-        yield Rig(
-            guard_url=json.loads(line)["url"],
-            provider_url=f"http://127.0.0.1:{port}",
-            pid=guard.pid,
-            key=key,
-            folder=folder,
+        yield f"http://127.0.0.1:{int(provider.stdout.readline())}"
+
+
+@contextmanager
+def running_guards(
+    rig: Rig, *, workers: int = 1, gateways: int = 1, profile: Path | None = None
+) -> Iterator[float]:
+    """Start the rig's guards; seconds until all were ready. Stop them when this ends."""
+    tool = ["-m", "cProfile", "-o", str(profile.absolute())] if profile else []
+    serve = [*tool, "-m", "tokenward", "--json", "serve", "--port", "0"]
+    serve += ["--workers", str(workers)] if workers > 1 else []
+    began_s = time.perf_counter()
+    with ExitStack() as stack:
+        for _ in range(gateways):  # one after the other: the first lays out the tables
+            guard = stack.enter_context(_started(rig.folder, serve, rig.environ, rig.guard_core))
+            assert guard.stdout is not None
+            line = guard.stdout.readline()
+            assert line, (rig.folder / "log").read_text("utf-8")
+            rig.guard_urls += (json.loads(line)["url"],)
+            rig.pids += (guard.pid,)
+        yield time.perf_counter() - began_s
+    rig.guard_urls, rig.pids = (), ()
+
+
+@contextmanager
+def _started(
+    folder: Path, arguments: Sequence[str], environ: Mapping[str, str], core: int | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    with (folder / "log").open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=_environ(environ),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # Before it starts, so that its threads stay there too.
+            preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
         )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
-def _start(
-    stack: ExitStack, folder: Path, arguments: list[str], core: int | None
-) -> "subprocess.Popen[str]":
-    log = stack.enter_context((folder / "log").open("a", encoding="utf-8"))
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=_environ(),
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        # Before it starts, so that its threads stay there too.
-        preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
-    )
-    stack.callback(_stop, process)
-    return process
+def _environ(more: Mapping[str, str]) -> dict[str, str]:
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, **more, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _stop(process: "subprocess.Popen[str]") -> None:
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def _environ() -> dict[str, str]:
-    root = str(Path(__file__).parents[1])
-    return {**os.environ, "BENCHMARK_PROVIDER_KEY": "sk-benchmark", "PYTHONPATH": root}
-
-
-def _run(folder: Path, *words: str) -> str:
+def command(rig: Rig, *words: str) -> Any:
+    """A command as a user would type it; its JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "tokenward", "--json", *words],
-        cwd=folder,
-        env=_environ(),
+        cwd=rig.folder,
+        env=_environ(rig.environ),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def _command(folder: Path, *words: str) -> Any:
-    return json.loads(_run(folder, *words))
+    return json.loads(done.stdout) if done.stdout.strip() else None
 
 
 def quantiles_us(values_s: Sequence[float]) -> dict[str, float]:
@@ -178,43 +305,43 @@ def quantiles_us(values_s: Sequence[float]) -> dict[str, float]:
     return {name: round(cuts[at] * 1e6) for name, at in (("p50", 49), ("p95", 94), ("p99", 98))}
 
 
-def middle_half_us(values_s: Sequence[float]) -> dict[str, float]:
+def middle_half_us(values_s: Sequence[float]) -> dict[str, Any]:
     """Median and the quartiles around it (the IQR), in microseconds."""
-    low, middle, high = (round(q * 1e6) for q in statistics.quantiles(values_s, n=4))
+    low, middle, high = (round(q * 1e6) for q in _quartiles(values_s))
     return {"median": middle, "iqr": [low, high]}
+
+
+def middle(values: Sequence[float]) -> dict[str, Any]:
+    """The same of any numbers, in their own unit; of one number, that number."""
+    low, median, high = (round(q, 1) for q in _quartiles(values))
+    return {"median": median, "iqr": [low, high]}
+
+
+def _quartiles(values: Sequence[float]) -> list[float]:
+    if len(values) == 1:
+        return [values[0]] * 3
+    return statistics.quantiles(values, n=4, method="inclusive")
 
 
 def machine() -> dict[str, Any]:
     """What the numbers are of."""
     cpu = Path("/proc/cpuinfo").read_text("utf-8")
     model = next((li for li in cpu.splitlines() if li.startswith("model name")), "").partition(": ")
+    memory = Path("/proc/meminfo").read_text("ascii").split()
     return {
         "cores": os.cpu_count(),
         "cpu": model[2],
+        "memory_gb": round(int(memory[memory.index("MemTotal:") + 1]) / 1e6, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2),
     }
 
 
-def busy_share(wait_s: float = 1.0) -> float:
-    """How much of the machine others use now, 0 to 1."""
-    before = _jiffies()
-    time.sleep(wait_s)
-    after = _jiffies()
-    total = sum(after) - sum(before)
-    idle = after[3] + after[4] - before[3] - before[4]
-    return 1 - idle / total
-
-
-def _jiffies() -> list[int]:
-    line = Path("/proc/stat").read_text("ascii").splitlines()[0]
-    return [int(number) for number in line.split()[1:9]]
-
-
-def report(name: str, what: dict[str, Any]) -> None:
-    """Print, and keep beside the others of this machine."""
-    RESULTS.mkdir(exist_ok=True)
+def report(name: str, what: dict[str, Any], *, is_kept: bool = True) -> None:
+    """Print, and keep beside the others of this machine; a quick run is not kept."""
     text = json.dumps({"benchmark": name, "machine": machine(), **what}, indent=2)
-    (RESULTS / f"{name}.json").write_text(text + "\n", "utf-8")
+    if is_kept:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n", "utf-8")
     print(text)

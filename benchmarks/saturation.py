@@ -1,36 +1,48 @@
-"""How many guarded calls a second does one core carry, and what does one cost?
+"""How many guarded calls a second does one core carry, what does one cost, and how does latency
+follow the rate?
 
     python -m benchmarks saturation [--profile FILE]
 
 64 connections that call again at once, against one guard on one core; callers and provider on the
-other. CPU is user and system time of the guard's process by calls. Then the frontier: the highest
-fixed rate whose p99 stays under a limit.
+others. CPU is user and system time of the guard's process by calls. Then a sweep over fixed rates,
+whatever the answers do (open loop), in rounds: where p99 bends (the knee), and the frontier, the
+highest rate whose p99 stays under each limit.
 """
 
-import argparse
+import random
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
 from benchmarks.load import Pool
-from benchmarks.rig import Rig, quantiles_us, report, running_rig
+from benchmarks.options import parser_of, read_options
+from benchmarks.rig import OFF, ON, Rig, middle, quantiles_us, report, running_rig
 
+SHOWS: Final = ("O-6", "P-3")
 CONNECTIONS: Final = 64
 CALLS: Final = 8_000
 ROUNDS: Final = 5
 WARM_UP: Final = 2_000
-RATES: Final = (500, 1_000, 1_500, 2_000, 2_500, 3_000, 4_000)
-RATE_S: Final = 4
+RATES: Final = (100, 250, 500, 750, 1_000, 1_500, 2_000, 2_500, 3_000, 3_500, 4_000, 5_000, 6_000)
+RATE_S: Final = 3.0
+RATE_ROUNDS: Final = 3
+BEHIND: Final = 1.1
+"""Who takes this many times as long as the rate has it does not keep up."""
 LIMITS_MS: Final = (1, 5, 10, 50, 100)
+KNEE_TIMES: Final = 4
+"""p99 has bent where it is so many times what it is at the lowest rate."""
 
 
-async def saturate(rig: Rig, calls: int = CALLS, rounds: int = ROUNDS) -> dict[str, Any]:
+async def saturate(
+    rig: Rig, calls: int = CALLS, rounds: int = ROUNDS, warm_up: int = WARM_UP
+) -> dict[str, Any]:
     """Medians of some rounds."""
     pool = Pool(rig.guard_url, rig.request())
     await pool.open(CONNECTIONS)
-    await pool.saturate(WARM_UP)
+    await pool.saturate(max(warm_up, CONNECTIONS))
     cpu_us, a_second = [], []
     for _ in range(rounds):
         cpu_s = rig.cpu_s()
@@ -48,40 +60,99 @@ async def saturate(rig: Rig, calls: int = CALLS, rounds: int = ROUNDS) -> dict[s
     }
 
 
-async def frontier(rig: Rig) -> dict[str, Any]:
-    """Latency at each fixed rate, and the highest rate below each p99."""
+async def sweep(
+    rig: Rig,
+    dice: random.Random,
+    *,
+    rates: Sequence[int] = RATES,
+    rate_s: float = RATE_S,
+    rounds: int = RATE_ROUNDS,
+    warm_up: int = WARM_UP,
+) -> dict[str, Any]:
+    """Latency at each fixed rate: first upwards until one is not kept up with, then those that were
+    again, in random order. Medians of the rounds' quantiles."""
     pool = Pool(rig.guard_url, rig.request())
     await pool.open(CONNECTIONS)
-    await pool.saturate(WARM_UP)
-    at_rate = {}
-    for rate in RATES:
-        took_s = await pool.pace(rate, rate * RATE_S)
-        if took_s > RATE_S * 1.1:
-            break  # it does not keep up
-        at_rate[rate] = quantiles_us([arrivals[-1] for arrivals in pool.arrivals_s])
+    await pool.saturate(max(warm_up, CONNECTIONS))
+    found: dict[int, list[dict[str, float]]] = {}
+    lost = None
+    for rate in rates:
+        took_s = await pool.pace(rate, round(rate * rate_s))
+        if took_s > rate_s * BEHIND:
+            lost = rate
+            break
+        found[rate] = [_latency_us(pool)]
+    for _ in range(rounds - 1):
+        for rate in dice.sample(list(found), len(found)):
+            await pool.pace(rate, round(rate * rate_s))
+            found[rate].append(_latency_us(pool))
     pool.close()
-    return {
-        "latency_us_at_calls_a_s": at_rate,
-        "calls_a_s_at_p99_ms": {
-            limit: max((r for r, us in at_rate.items() if us["p99"] <= limit * 1000), default=None)
-            for limit in LIMITS_MS
-        },
+    at_rate = {
+        rate: {q: round(statistics.median(us[q] for us in own)) for q in ("p50", "p95", "p99")}
+        for rate, own in found.items()
     }
+    p99_ms = {rate: us["p99"] / 1000 for rate, us in at_rate.items()}
+    return {
+        "latency_us_at_calls_a_s": {
+            rate: {**us, "p99_of_rounds": middle([each["p99"] for each in found[rate]])}
+            for rate, us in at_rate.items()
+        },
+        "rounds": rounds,
+        "round_s": rate_s,
+        "not_kept_up_with_calls_a_s": lost,
+        "knee": knee(p99_ms),
+        "calls_a_s_at_p99_ms": frontier(p99_ms),
+    }
+
+
+def _latency_us(pool: Pool) -> dict[str, float]:
+    return quantiles_us([arrivals[-1] for arrivals in pool.arrivals_s])
+
+
+def knee(p99_ms: Mapping[int, float]) -> dict[str, Any]:
+    """Where p99 bends: the highest rate up to which it stays below `KNEE_TIMES` what it is at the
+    lowest one, and the first rate above. None where nothing was kept up with, or nothing bent."""
+    rates = sorted(p99_ms)
+    limit_ms = KNEE_TIMES * p99_ms[rates[0]] if rates else 0.0
+    bent = next((rate for rate in rates if p99_ms[rate] > limit_ms), None)
+    below = [rate for rate in rates if bent is None or rate < bent]
+    return {
+        "up_to_calls_a_s": max(below, default=None),
+        "bent_at_calls_a_s": bent,
+        "times_p99_of_the_lowest_rate": KNEE_TIMES,
+    }
+
+
+def frontier(p99_ms: Mapping[int, float]) -> dict[int, int | None]:
+    """For each limit the highest rate up to which p99 stays under it; None if it never does."""
+    found: dict[int, int | None] = {}
+    for limit_ms in LIMITS_MS:
+        within = None
+        for rate in sorted(p99_ms):
+            if p99_ms[rate] > limit_ms:
+                break
+            within = rate
+        found[limit_ms] = within
+    return found
 
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--profile", type=Path, help="run the guard under cProfile, write to FILE")
-    profile = parser.parse_args().profile
-    with running_rig(profile) as rig:
-        found = uvloop.run(saturate(rig, rounds=2 if profile else ROUNDS))
-        if profile is None:
-            found["frontier"] = uvloop.run(frontier(rig))
+    args = read_options(parser)
+    calls, rounds = (500, 2) if args.quick else (CALLS, 2 if args.profile else ROUNDS)
+    with running_rig(args.profile) as rig:
+        found = uvloop.run(saturate(rig, calls, rounds, 100 if args.quick else WARM_UP))
+        if args.profile is None:
+            tiny = {"rates": (50, 100), "rate_s": 0.5, "rounds": 2, "warm_up": 0}
+            asked = tiny if args.quick else {}
+            found["sweep"] = uvloop.run(sweep(rig, random.Random(1), **asked))
+            found |= {"guard_processes": len(rig.family), "on": ON, "off": OFF}
             rig.check()
-            report("saturation", found)
-    if profile is not None:
-        print(f"python -m pstats {profile}")
+            report("saturation", found, is_kept=not args.quick)
+    if args.profile is not None:
+        print(f"python -m pstats {args.profile}")
 
 
 if __name__ == "__main__":

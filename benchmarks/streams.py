@@ -3,27 +3,31 @@
     python -m benchmarks streams
 
 Streams of 20 events, 5 ms apart. First pieces in pairs, direct and guarded, in random order. Gaps
-are between pieces as a caller sees them, with 32 streams at once. CPU of a streamed event is that
-of a stream, less that of a plain call, by the events.
+are between pieces as a caller sees them, with 32 streams at once, in turns of random order. CPU of
+a streamed event is that of a stream, less that of a plain call, by the events.
 """
 
 import random
+import statistics
 from itertools import pairwise
 from typing import Any, Final
 
 import uvloop
 
 from benchmarks.load import Line, Pool
+from benchmarks.options import parser_of, read_options
 from benchmarks.provider import CHUNKS
-from benchmarks.rig import Rig, middle_half_us, quantiles_us, report, running_rig
+from benchmarks.rig import OFF, ON, Rig, middle, middle_half_us, quantiles_us, report, running_rig
 
+SHOWS: Final = ("P-3",)
 PAIRS: Final = 100
 AT_ONCE: Final = 32
-STREAMS: Final = 1_600
-CALLS: Final = 6_000
+TURNS: Final = 5
+STREAMS: Final = 320
+CALLS: Final = 1_200
 
 
-def first_pieces(rig: Rig, dice: random.Random) -> dict[str, Any]:
+def first_pieces(rig: Rig, dice: random.Random, pairs: int = PAIRS) -> dict[str, Any]:
     """One stream at a time, in pairs. The first piece holds the head and the first event."""
     lines = {
         "direct": Line(rig.provider_url, rig.direct_request(stream=True)),
@@ -32,7 +36,7 @@ def first_pieces(rig: Rig, dice: random.Random) -> dict[str, Any]:
     firsts_s: dict[str, list[float]] = {name: [] for name in lines}
     for line in lines.values():
         line.call_s()
-    for _ in range(PAIRS):
+    for _ in range(pairs):
         for name in dice.sample(list(lines), 2):
             firsts_s[name].append(lines[name].arrivals_s()[0])
     for line in lines.values():
@@ -41,47 +45,69 @@ def first_pieces(rig: Rig, dice: random.Random) -> dict[str, Any]:
     return {
         **{f"{name}_us": quantiles_us(values_s) for name, values_s in firsts_s.items()},
         "added_us": {**quantiles_us(added_s), **middle_half_us(added_s)},
-        "pairs": PAIRS,
+        "pairs": pairs,
     }
 
 
-async def many(rig: Rig) -> dict[str, Any]:
-    """Gaps and CPU."""
-    found: dict[str, Any] = {"streams_at_once": AT_ONCE}
+async def many(
+    rig: Rig,
+    dice: random.Random,
+    *,
+    at_once: int = AT_ONCE,
+    turns: int = TURNS,
+    streams: int = STREAMS,
+    calls: int = CALLS,
+) -> dict[str, Any]:
+    """First pieces, gaps and CPU, with many streams at once."""
     pools = {
         "direct": Pool(rig.provider_url, rig.direct_request(stream=True)),
         "guarded": Pool(rig.guard_url, rig.request(stream=True)),
         "plain": Pool(rig.guard_url, rig.request()),
     }
-    cpu_us = {}
-    for name, pool in pools.items():
-        await pool.open(AT_ONCE)
-        await pool.saturate(AT_ONCE * 4)
-        count = CALLS if name == "plain" else STREAMS
-        cpu_s = rig.cpu_s()
-        await pool.saturate(count)
-        cpu_us[name] = (rig.cpu_s() - cpu_s) / count * 1e6
-        if name != "plain":
-            gaps_s = [
-                later - sooner for pieces in pool.arrivals_s for sooner, later in pairwise(pieces)
-            ]
-            found[f"{name}_gap_us"] = quantiles_us(gaps_s)
+    cpu_us: dict[str, list[float]] = {name: [] for name in pools}
+    gaps_s: dict[str, list[float]] = {name: [] for name in pools}
+    firsts_s: dict[str, list[float]] = {name: [] for name in pools}
+    for pool in pools.values():
+        await pool.open(at_once)
+        await pool.saturate(at_once * 2)
+    for _ in range(turns):
+        for name in dice.sample(list(pools), len(pools)):
+            pool, count = pools[name], calls if name == "plain" else streams
+            cpu_s = rig.cpu_s()
+            await pool.saturate(count)
+            cpu_us[name].append((rig.cpu_s() - cpu_s) / count * 1e6)
+            firsts_s[name] += [pieces[0] for pieces in pool.arrivals_s]
+            gaps_s[name] += [b - a for pieces in pool.arrivals_s for a, b in pairwise(pieces)]
+    for pool in pools.values():
         pool.close()
-    found["cpu_us_a_stream"] = round(cpu_us["guarded"])
-    found["cpu_us_a_plain_call"] = round(cpu_us["plain"])
-    found["cpu_us_an_event"] = round((cpu_us["guarded"] - cpu_us["plain"]) / CHUNKS, 1)
-    return found
+    shown = ("direct", "guarded")
+    an_event = [(s - p) / CHUNKS for s, p in zip(cpu_us["guarded"], cpu_us["plain"], strict=True)]
+    return {
+        "streams_at_once": at_once,
+        "turns": turns,
+        **{f"{name}_first_piece_us": quantiles_us(firsts_s[name]) for name in shown},
+        **{f"{name}_gap_us": quantiles_us(gaps_s[name]) for name in shown},
+        "cpu_us_a_stream": round(statistics.median(cpu_us["guarded"])),
+        "cpu_us_a_plain_call": round(statistics.median(cpu_us["plain"])),
+        "cpu_us_an_event": middle(an_event),
+    }
 
 
 def main() -> None:
     """Measure and report."""
+    args = read_options(parser_of(__doc__))
+    dice = random.Random(1)
+    tiny = {"at_once": 8, "turns": 2, "streams": 32, "calls": 100} if args.quick else {}
     with running_rig() as rig:
         found = {
-            "first_piece": first_pieces(rig, random.Random(1)),
-            "many": uvloop.run(many(rig)),
+            "first_piece": first_pieces(rig, dice, 10 if args.quick else PAIRS),
+            "many": uvloop.run(many(rig, dice, **tiny)),
+            "guard_processes": len(rig.family),
+            "on": ON,
+            "off": OFF,
         }
         rig.check()
-    report("streams", found)
+    report("streams", found, is_kept=not args.quick)
 
 
 if __name__ == "__main__":

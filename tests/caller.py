@@ -5,8 +5,8 @@ the guard refused because the disk was late, as that of a machine full of tests 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,11 +135,12 @@ class Caller:
         script: str = "",
         *,
         leave_at: int | None = None,
-        leave_s: float | None = None,
+        leave_when: Awaitable[object] | None = None,
         headers: dict[str, str] | None = None,
         on_piece: Callable[[], None] = lambda: None,
     ) -> Told:
-        """One call. Hangs up when `leave_at` pieces came, or after `leave_s` wherever it is.
+        """One call. Hangs up when `leave_at` pieces came, or when `leave_when` is over, wherever
+        it is then.
 
         `script` goes into `x-standin`; `headers` are added; `on_piece` hears of every piece of an
         answer that is no refusal.
@@ -148,7 +149,7 @@ class Caller:
         until_s = time.monotonic() + CALL_LIMIT_S
         while True:
             told = Told(on_piece=on_piece)
-            await self._try(told, shape, shape.headers(key, given), leave_at, leave_s)
+            await self._try(told, shape, shape.headers(key, given), leave_at, leave_when)
             is_late = self._tries_again and told.status == 503 and told.code in NOT_NOW
             if not is_late or time.monotonic() > until_s:
                 return told
@@ -160,16 +161,25 @@ class Caller:
         shape: Shape,
         headers: dict[str, str],
         leave_at: int | None,
-        leave_s: float | None,
+        leave_when: Awaitable[object] | None,
     ) -> None:
-        sending = self._exchange(told, shape, headers, leave_at)
+        sending = asyncio.ensure_future(self._exchange(told, shape, headers, leave_at))
+        waits: list[asyncio.Future[Any]] = [sending]
+        if leave_when is not None:
+            waits.append(asyncio.ensure_future(leave_when))
         try:
-            await asyncio.wait_for(sending, CALL_LIMIT_S if leave_s is None else leave_s)
-        except TimeoutError:
-            assert leave_s is not None, f"no end after {CALL_LIMIT_S} s: {told}"
-            told.left = True
-        except (aiohttp.ClientError, ConnectionError):
-            pass  # `status` and `is_whole` say it
+            await asyncio.wait(waits, timeout=CALL_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                assert waits[-1].done(), f"no end after {CALL_LIMIT_S} s: {told}"
+                await waits[-1]
+                told.left = True
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        if not sending.cancelled():
+            with suppress(aiohttp.ClientError, ConnectionError):
+                sending.result()  # else `status` and `is_whole` say it
 
     async def _exchange(
         self, told: Told, shape: Shape, headers: dict[str, str], leave_at: int | None

@@ -1,5 +1,6 @@
 """Fixtures for every test."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -42,3 +43,13 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip(why)  # the wheel has no server for every kind of machine; it says which
     with running_postgres() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many worlds of the simulation there were, and how many of them clean."""
+    sums: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            sums.update({name: value for name, value in report.user_properties if "worlds" in name})
+    if sums:
+        terminalreporter.write_line(f"sim: {sums['clean worlds']} of {sums['worlds']} worlds clean")

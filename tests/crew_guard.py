@@ -3,29 +3,32 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from caller import claude
+from caller import NOT_NOW, NOT_NOW_S, claude
 from guard import GuardProcess, provider_settings
 from standin import StandinProcess
 
 WORKERS = 4
 QUICK = "output_tokens=5"
 LONG = "chunks=300; gap_ms=100"
-LIMIT_S = {"TOKENWARD_LEDGER__COMMIT_LIMIT_S": "0.75"}
 NOTICED_S = 20.0
 
 
 @contextmanager
 def running_crew(
-    folder: Path, standin: StandinProcess, workers: int = WORKERS, settings: str = ""
+    folder: Path,
+    standin: StandinProcess,
+    workers: int = WORKERS,
+    settings: str = "",
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[GuardProcess]:
     """A guard of so many workers; it stops well, and with it all of its processes."""
-    server = f"\n[server]\nworkers = {workers}\ndrain_s = 2\n{settings}"
+    server = f"\n[server]\nworkers = {workers}\n{settings or 'drain_s = 2'}\n"
     text = provider_settings(standin.base_url) + server
-    guard = GuardProcess(folder, text, {"PROVIDER_KEY": standin.credential, **LIMIT_S})
+    guard = GuardProcess(folder, text, {"PROVIDER_KEY": standin.credential, **(environ or {})})
     guard.start()
     children = workers_of(guard)
     try:
@@ -55,13 +58,12 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
-def listener_of(local_port: int) -> int | None:
-    """The process at the guard's end of a connection whose other end is this port."""
-    wanted = f":{local_port:04X}"
-    inode = ""
+def listener_of(guard_port: int, our_port: int) -> int | None:
+    """The process at the guard's end of a connection between these ports."""
+    ends, inode = (f":{guard_port:04X}", f":{our_port:04X}"), ""
     for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
         fields = line.split()
-        if fields[2].endswith(wanted) and fields[3] == "01":
+        if (fields[1][-5:], fields[2][-5:]) == ends and fields[3] == "01":
             inode = fields[9]
     for process in Path("/proc").glob("[0-9]*/fd/*"):
         try:
@@ -87,7 +89,7 @@ class Line:
         self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
         port = self._writer.get_extra_info("sockname")[1]
         await self.get("/healthz")
-        found = await asyncio.to_thread(listener_of, port)
+        found = await asyncio.to_thread(listener_of, self._port, port)
         assert found is not None
         self.worker = found
         return self
@@ -96,10 +98,21 @@ class Line:
         """Status and body."""
         return await self.exchange(f"GET {path} HTTP/1.1\r\nhost: {self._host}\r\n\r\n".encode())
 
-    async def call(
+    async def call(self, key: str, tag: str, script: str = QUICK) -> tuple[int, str]:
+        """A call in one piece: status, and the refusal's code. What was refused only because the
+        records or the keys were out of sight for a moment, as they are on a busy machine, was not
+        sent and is asked again."""
+        until = time.monotonic() + NOTICED_S
+        while True:
+            status, code = await self.call_once(key, tag, script)
+            if status != 503 or code not in NOT_NOW or time.monotonic() > until:
+                return status, code
+            await asyncio.sleep(NOT_NOW_S)
+
+    async def call_once(
         self, key: str, tag: str, script: str = QUICK, *, proof: str = ""
     ) -> tuple[int, str]:
-        """A call in one piece, with a DPoP proof if given: status, and the refusal's code."""
+        """The same, with a DPoP proof if given, and whatever the answer is."""
         body = json.dumps(claude(stream=False).body).encode()
         shown = (
             f"authorization: DPoP {key}\r\ndpop: {proof}\r\n" if proof else f"x-api-key: {key}\r\n"
@@ -136,18 +149,16 @@ class Line:
 @asynccontextmanager
 async def lines_to_all(guard: GuardProcess) -> AsyncIterator[list[Line]]:
     """One kept connection to each worker."""
-    wanted, found, spare = set(workers_of(guard)), {}, []
+    wanted, found = set(workers_of(guard)), dict[int, Line]()
     until = time.monotonic() + NOTICED_S
-    while found.keys() != wanted:
-        assert time.monotonic() < until, f"connections never reach all of {wanted}"
-        line = await Line(guard).open()
-        if line.worker in found:
-            spare.append(line)
-        else:
-            found[line.worker] = line
-    for line in spare:
-        line.close()
     try:
+        while found.keys() != wanted:
+            assert time.monotonic() < until, (
+                f"connections reach {found.keys()}, not all of {wanted}"
+            )
+            line = await Line(guard).open()
+            if found.setdefault(line.worker, line) is not line:
+                line.close()
         yield list(found.values())
     finally:
         for line in found.values():

@@ -13,8 +13,10 @@ from tokenward.kernel.secret import Secret
 from tokenward.store.postgres.layout import bring_forward
 from tokenward.store.postgres.store import PostgresStore
 from tokenward.store.sqlite import SqliteStore
+from tokenward.store.workers.keys import REVOKED_MS
+from workers_world import Crew
 
-ENGINES: Final = ("sqlite", "postgres")
+ENGINES: Final = ("sqlite", "workers", "postgres")
 PATIENCE_S: Final = 20.0
 """How long tests wait for a server: a busy machine is no fault."""
 TEMPLATE: Final = "tokenward_template"
@@ -33,7 +35,7 @@ BEGIN
 END $$
 """
 
-AnyStore = SqliteStore | PostgresStore
+AnyStore = SqliteStore | Crew | PostgresStore
 Opener = Callable[[], Awaitable[AnyStore]]
 """Opens the store of a test; again after it was closed, with what it kept."""
 
@@ -46,6 +48,9 @@ class Engine(Protocol):
     """What is written differently: `zeros` is 32 bytes of zero, `byte` one."""
     says_no: type[Exception]
     """What the database itself raises where it forbids something."""
+    forgets_late_ms: int
+    """How much longer than it must it remembers that a token is revoked: workers are told of
+    names without the ends of their tokens."""
 
     async def open(self) -> AnyStore:
         """The store, with everything kept before. One at a time."""
@@ -71,13 +76,14 @@ class SqliteEngine:
     name = "sqlite"
     words: Final = {"zeros": "zeroblob(32)", "byte": "x'00'"}
     says_no = sqlite3.IntegrityError
+    forgets_late_ms = 0
 
     def __init__(self, folder: Path, clock: MovingClock) -> None:
         self.folder = folder
         self._clock = clock
         self._store: SqliteStore | None = None
 
-    async def open(self) -> SqliteStore:
+    async def open(self) -> AnyStore:
         self._store = await open_sqlite(self.folder, self._clock)
         return self._store
 
@@ -102,12 +108,25 @@ class SqliteEngine:
         return self._store.database.connection
 
 
+class WorkersEngine(SqliteEngine):
+    """The same file, kept by a keeper; what is opened is a worker that asks it for everything."""
+
+    name = "workers"
+    forgets_late_ms = REVOKED_MS
+
+    async def open(self) -> Crew:
+        crew = await Crew.with_keeper(self.folder, self._clock, PATIENCE_S)
+        self._store = crew.kept
+        return crew
+
+
 class PostgresEngine:
     """A database of its own on the server of this test run."""
 
     name = "postgres"
     words: Final = {"zeros": "decode(repeat('00', 32), 'hex')", "byte": "decode('00', 'hex')"}
     says_no = psycopg.errors.RaiseException
+    forgets_late_ms = 0
 
     def __init__(self, server: PostgresServer, folder: Path, clock: MovingClock) -> None:
         self.server = server

@@ -68,6 +68,9 @@ class GuardProcess:
         log.close()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
+        if not line:
+            self._process.wait(30)
+            self._close()
         assert line, f"the guard did not start: {self.log()}"
         self.base_url = json.loads(line)["url"]
 
@@ -128,6 +131,15 @@ class GuardProcess:
         """A new key of project `tests`: its id and its text."""
         made = self.cli("key", "create", "--project", "tests", *args)
         return made["id"], made["key"]
+
+    def recorded(self, key_id: str, count: int = 1, limit_s: float = 30.0) -> list[dict[str, Any]]:
+        """The records of a key as soon as there are so many: nobody waits for theirs."""
+        until = time.monotonic() + limit_s
+        while True:
+            found: list[dict[str, Any]] = self.cli("records", "--key", key_id)
+            if len(found) >= count:
+                return found
+            assert time.monotonic() < until, f"{len(found)} of {count} calls are recorded"
 
     def wait_until_settled(self, limit_s: float = 30.0) -> list[dict[str, Any]]:
         """Wait until no cap has money held; the caps."""

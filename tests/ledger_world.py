@@ -1,6 +1,7 @@
 """What tests of the ledger share: a clock they move, asks, caps, charges."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ NOON_MS = 1_768_478_400_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+PATIENCE_S = 20.0
+"""How long tests wait for a disk: a busy machine is no fault."""
 
 
 @dataclass
@@ -103,14 +106,15 @@ async def standing(store: Store, clock: MovingClock, subject: str) -> CapStatus:
 
 async def kept(store: Store, count: int) -> list[Record]:
     """The records, as soon as that many are written: nobody waits for theirs."""
-    for _ in range(500):
-        found = await store.records.recent("", 0, 10_000)
-        if len(found) >= count:
+    until = time.monotonic() + PATIENCE_S
+    while len(found := await store.records.recent("", 0, 10_000)) < count:
+        if time.monotonic() > until:
             break
         await asyncio.sleep(0.01)
     return found
 
 
 async def open_sqlite(folder: Path, clock: MovingClock, **changes: Any) -> SqliteStore:
-    """A store in a folder of the test."""
-    return await SqliteStore.open(folder, clock=clock, **changes)
+    """A store in a folder of the test, patient with its disk unless told otherwise."""
+    values = {"commit_limit_s": PATIENCE_S, **changes}
+    return await SqliteStore.open(folder, clock=clock, **values)

@@ -25,7 +25,8 @@ import psutil
 import psycopg
 
 USER = "tokenward"
-_UP_S = 30.0
+_UP_S = 120.0
+"""After a kill it first has every file synced, which takes long on a busy disk."""
 _FOLDER = "tw-pg-"
 _OWNER = "owner"
 _SETTINGS = {
@@ -102,7 +103,7 @@ class PostgresServer:
                 assert self._process is not None, "it was never started"
                 assert self._process.poll() is None, f"the server ended: {self.log()[-2000:]}"
                 assert time.monotonic() < until, f"it does not come up: {self.log()[-2000:]}"
-                time.sleep(0.01)
+                time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it and wait. SIGINT ends every session first, SIGQUIT is a crash that it plans."""

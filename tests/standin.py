@@ -1,5 +1,6 @@
 """The stand-in provider as a process of its own, for tests and benchmarks."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -61,6 +62,13 @@ class StandinProcess:
         """The last requests it saw, oldest first."""
         shown: list[dict[str, Any]] = self.get(f"requests?last={last}")
         return shown
+
+    async def has_seen(self, name: str, wait_s: float = _NOTICED_S) -> None:
+        """Wait until a request with this word in its headers has come."""
+        until = time.monotonic() + wait_s
+        while name not in str(await asyncio.to_thread(self.requests)):
+            assert time.monotonic() < until, f"{name} never came"
+            await asyncio.sleep(0.02)
 
     def leaks(self) -> list[dict[str, Any]]:
         """Where it saw a key that must never reach a provider."""

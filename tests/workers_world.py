@@ -167,34 +167,32 @@ async def running_crew(
 class Crew(RemoteStore):
     """A worker that brings its keeper and the keeper's store along, for suites of stores."""
 
-    _store: SqliteStore
+    kept: SqliteStore
+    """What the keeper keeps."""
     _keeper: Keeper
 
-    @property
-    def database(self) -> Any:
-        return self._store.database
-
-    @property
-    def orphans(self) -> int:
-        return self._store.orphans
-
     @classmethod
-    async def with_keeper(cls, folder: Path, clock: MovingClock, **changes: Any) -> "Crew":
-        store = await open_sqlite(folder, clock, **changes)
+    async def with_keeper(cls, folder: Path, clock: MovingClock, limit_s: float) -> "Crew":
+        store = await open_sqlite(folder, clock)
         keeper = Keeper(store, clock, VERSION)
-        wire = Wire(keeper)
         crew = cls(
-            wire, clock, instance="w1", version=VERSION, limit_s=LIMIT_S, proofs=store.proofs
+            Wire(keeper),
+            clock,
+            instance="w1",
+            version=VERSION,
+            limit_s=limit_s,
+            proofs=store.proofs,
         )
-        crew._store, crew._keeper = store, keeper
+        crew.kept, crew._keeper = store, keeper
         await crew.open()
         return crew
 
     async def chores(self, now_ms: int, records_since_ms: int) -> None:
+        """The worker's, and those that the keeper's process does."""
         await super().chores(now_ms, records_since_ms)
-        await self._store.chores(now_ms, records_since_ms)
+        await self.kept.chores(now_ms, records_since_ms)
 
     async def close(self) -> None:
         await super().close()
         await self._keeper.close()
-        await self._store.close()
+        await self.kept.close()

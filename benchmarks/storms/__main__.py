@@ -38,6 +38,9 @@ PEERS: Final[dict[str, Callable[[Setting], Peer]]] = {
     "litellm": partial(LiteLLM, is_strict=False),
     "litellm-strict": partial(LiteLLM, is_strict=True),
 }
+ALONE: Final = ("tokenward-sqlite", "tokenward-workers")
+"""On one machine, behind one port: without stores that others could lose sight of."""
+FOR_ALL: Final = ("burst", "kills", "freezes", "leaks", "revocation")
 
 
 def storms(*, is_quick: bool, kill_every_s: float) -> dict[str, Storm]:
@@ -95,7 +98,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--peer", choices=sorted(PEERS), default="tokenward")
-    parser.add_argument("--storm", action="append", help="repeat for more; default: all")
+    parser.add_argument("--storm", action="append", help="repeat for more; default: all that apply")
     parser.add_argument("--quick", action="store_true", help="small counts: shows that it runs")
     parser.add_argument("--gateways", type=int, default=4)
     parser.add_argument("--kill-every-s", type=float, default=1.0)
@@ -109,7 +112,8 @@ def main() -> int:
     unknown = set(args.storm or ()) - known.keys()
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    chosen = {name: storm for name, storm in known.items() if name in (args.storm or known)}
+    wanted = args.storm or (FOR_ALL if args.peer in ALONE else known)
+    chosen = {name: storm for name, storm in known.items() if name in wanted}
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / f"storms-{args.peer}.jsonl").open("a", encoding="utf-8") as file:
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.storms.stores import free_port
 
-READY_LIMIT_S: Final = 240.0
+READY_LIMIT_S: Final = 480.0
 STOP_LIMIT_S: Final = 60.0
 _ASK_AGAIN_S: Final = 0.05
 _ANSWER_S: Final = 3.0

@@ -78,7 +78,7 @@ def _package_folder(name: str) -> Path:
 
 
 class Postgres(_Server):
-    """PostgreSQL 16 with its defaults; only `max_connections` is raised."""
+    """PostgreSQL 18 with its defaults; only `max_connections` is raised."""
 
     def start(self) -> None:
         """Start it, the first time with a new cluster; ready when this ends."""

@@ -6,8 +6,14 @@ import secrets
 import time
 from typing import Final
 
+from tokenward.kernel.ids import BASE62
+
 _AWAKE_OR_NOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Linux's monotonic clock stands still in suspend; elsewhere it does not."""
+# 248 is four times 62: a larger byte would make some characters likelier than others.
+_UNEVEN: Final = bytes(range(248, 256))
+_ID_CHARS: Final = 20
+_IN_BASE62: Final = bytes(ord(BASE62[byte % 62]) for byte in range(256))
 
 
 class RealClock:
@@ -31,26 +37,21 @@ class RealDice:
         return secrets.randbelow(limit)
 
 
-class IdDice:
-    """Randomness for what must be unique and is no secret. It is fetched some thousand bytes at a
-    time: a system call costs more than the rest of drawing an id."""
+class RequestIds:
+    """`req_` and 20 base62 characters, each uniform; unique, and no secret. Drawn some thousand
+    characters at a time: a system call costs more than the rest of an id."""
 
     def __init__(self) -> None:
-        self._bytes = b""
+        self._text = ""
         self._used = 0
 
-    def below(self, limit: int) -> int:
-        """A uniform integer in [0, limit)."""
-        bits = (limit - 1).bit_length()
-        size = (bits + 7) // 8
-        while True:
-            if self._used + size > len(self._bytes):
-                self._bytes, self._used = os.urandom(max(4096, size)), 0
-            drawn = self._bytes[self._used : self._used + size]
-            self._used += size
-            number = int.from_bytes(drawn) >> (size * 8 - bits)
-            if number < limit:
-                return number
+    def draw(self) -> str:
+        """The next one."""
+        if self._used + _ID_CHARS > len(self._text):
+            self._text = os.urandom(4096).translate(_IN_BASE62, _UNEVEN).decode("ascii")
+            self._used = 0
+        start, self._used = self._used, self._used + _ID_CHARS
+        return "req_" + self._text[start : self._used]
 
 
 def quiet_collector() -> None:

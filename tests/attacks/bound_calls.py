@@ -38,11 +38,15 @@ class BoundKey:
 
 
 def new_bound_key(
-    guard: GuardProcess, bind: str = "dpop", algorithm: str = "ES256", cap: str = CAP
+    guard: GuardProcess,
+    bind: str = "dpop",
+    algorithm: str = "ES256",
+    cap: str = CAP,
+    **wishes: Any,
 ) -> BoundKey:
     """A key that is bound to a new private key."""
     holder = Holder(algorithm)
-    key = new_key(guard, bind=bind, thumbprint=holder.thumbprint, caps=[cap])
+    key = new_key(guard, bind=bind, thumbprint=holder.thumbprint, caps=[cap], **wishes)
     return BoundKey(key=key, holder=holder, bind=bind)
 
 

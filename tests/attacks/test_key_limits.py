@@ -162,7 +162,7 @@ async def test_calls_at_once_are_limited_and_a_place_comes_free(
     async with calling(guard.base_url) as caller:
         slow = chat(output=20)
         calls = [
-            asyncio.create_task(caller.call(key.text, slow, "first_ms=700; tag=slow"))
+            asyncio.create_task(caller.call(key.text, slow, "first_ms=4000; tag=slow"))
             for _ in range(2)
         ]
         while len(standin.requests()) < 2:
@@ -177,7 +177,7 @@ async def test_calls_at_once_are_limited_and_a_place_comes_free(
 
 
 def test_a_key_ends_at_its_time(guard: GuardProcess) -> None:
-    key = new_key(guard, expires="2s")
+    key = new_key(guard, expires="5s")
     assert post(guard, CHAT, key.text, CHAT.body).status == 200
     until = time.monotonic() + WAIT_S
     while (answer := post(guard, CHAT, key.text, CHAT.body)).status == 200:

@@ -14,6 +14,7 @@ from attacks.bound_calls import (
     Call,
     assert_said,
     new_bound_key,
+    record_of,
     refused_for_nothing,
     right_call,
 )
@@ -253,6 +254,52 @@ def test_a_replay_is_news_once_a_minute_and_a_record_each_time(
         if event["kind"] == "key:misused" and event["facts"]["reason"] == "proof:replayed"
     ]
     assert misused["facts"]["class"] == "E1"
+
+
+TWO_A_MINUTE = {"rpm": 2, "models": ["gpt-5-mini", "claude-haiku-4-5"], "cidrs": ["127.0.0.0/8"]}
+HERE, COMING = "x", "x" * 200_000
+"""Texts of bodies that come with their heads, and after them."""
+
+
+@pytest.mark.parametrize("text", [HERE, COMING], ids=["here", "coming"])
+@pytest.mark.parametrize("bind", ["dpop", "dpop+body"])
+def test_of_a_key_with_limits_a_replay_is_told_first_and_counts_for_nothing(
+    guard: GuardProcess, standin: StandinProcess, bind: str, text: str
+) -> None:
+    bound = new_bound_key(guard, bind, **TWO_A_MINUTE)
+    body = {**CHAT.body, "messages": [{"role": "user", "content": text}]}
+    call = right_call(guard, bound, CHAT, body=body)
+    assert call.send(guard).status == 200
+    for _ in range(3):
+        assert_used_up(guard, standin, bound, call)
+    assert right_call(guard, bound, CHAT, body=body).send(guard).status == 200
+    late = right_call(guard, bound, CHAT, body=body)
+    with refused_for_nothing(guard, standin, bound):
+        assert late.send(guard).code == "rate:exceeded"
+    assert_used_up(guard, standin, bound, late)
+
+
+@pytest.mark.parametrize("text", [HERE, COMING], ids=["here", "coming"])
+@pytest.mark.parametrize("why", ["model:not_allowed", "request:invalid", "network:not_allowed"])
+def test_of_a_key_with_limits_what_is_refused_before_they_are_asked_uses_its_proof_up(
+    guard: GuardProcess, standin: StandinProcess, why: str, text: str
+) -> None:
+    cidrs = ["192.0.2.0/24"] if why == "network:not_allowed" else ["127.0.0.0/8"]
+    bound = new_bound_key(guard, **{**TWO_A_MINUTE, "cidrs": cidrs})
+    body = {**CHAT.body, "messages": [{"role": "user", "content": text}]}
+    if why == "model:not_allowed":
+        body["model"] = "gpt-4o"
+    call = right_call(guard, bound, CHAT, body=body)
+    if why == "request:invalid":
+        call.body = b"{" + text.encode()
+    for _ in range(3):
+        with refused_for_nothing(guard, standin, bound):
+            answer = call.send(guard)
+        assert answer.code == why
+        record = record_of(guard, answer)
+        assert (record["proof_kind"], "evidence" in record) == ("dpop", False)
+        assert_used_up(guard, standin, bound, call)
+        call.claims["jti"] += "2"  # a new proof, of which nothing was counted either
 
 
 def forget(guard: GuardProcess) -> None:

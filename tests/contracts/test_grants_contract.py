@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from engines import AnyStore, Opener
+from engines import AnyStore, Engine, Opener
 from ledger_world import MovingClock
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.incidents import Evidence, Incident
@@ -108,7 +108,7 @@ async def test_an_end_kills_the_access_tokens_and_is_told_everywhere(reopen: Ope
 
 
 async def test_a_revoked_token_is_known_at_once_and_until_its_end(
-    reopen: Opener, clock: MovingClock
+    reopen: Opener, engine: Engine, clock: MovingClock
 ) -> None:
     clock.at_ms = NOW_MS
     store = await reopen()
@@ -122,10 +122,10 @@ async def test_a_revoked_token_is_known_at_once_and_until_its_end(
     assert kinds.count("token:revoked") == 1
     store = await reopen()
     assert store.grants.is_revoked(token.names)
-    await store.grants.sweep(token.expires_ms)
+    await store.chores(token.expires_ms, 0)
     assert store.grants.is_revoked(token.names)
-    clock.at_ms = token.expires_ms + 1
-    await store.grants.sweep(clock.at_ms)
+    clock.at_ms = token.expires_ms + engine.forgets_late_ms + 1
+    await store.chores(clock.at_ms, 0)
     assert not store.grants.is_revoked(token.names)
     store = await reopen()
     assert not store.grants.is_revoked(token.names)
@@ -136,15 +136,16 @@ async def test_families_are_forgotten_a_month_after_their_end(reopen: Opener) ->
     store = await reopen()
     await add_key(store)
     await store.grants.add(family())
-    await store.grants.sweep(family().ends_ms + month_ms)
+    await store.chores(family().ends_ms + month_ms, 0)
     store = await reopen()
     assert await store.grants.find("f" * 12) is not None
-    await store.grants.sweep(family().ends_ms + month_ms + 1)
+    await store.chores(family().ends_ms + month_ms + 1, 0)
     store = await reopen()
     assert await store.grants.find("f" * 12) is None
 
 
-async def test_a_closed_store_cannot_know(store: AnyStore, clock: MovingClock) -> None:
+async def test_a_closed_store_cannot_know(reopen: Opener) -> None:
+    store = await reopen()
     await store.close()
     for asked in (
         store.grants.find("f" * 12),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from engines import AnyStore, Engine, Opener
-from ledger_world import NOON_MS, MovingClock, key_record
+from ledger_world import DAY_MS, HOUR_MS, NOON_MS, MovingClock, key_record
 from tokenward.keys.records import Caveats, Enrolment, OldSecret
 
 FULL = key_record(
@@ -43,7 +43,7 @@ async def test_accounts_and_projects_come_into_being_with_their_first_key(
         await store.keys.add(key_record("k1"))
     assert await store.keys.find("k3") is None
     assert [account.name for account in await store.books.accounts()] == ["a1"]
-    assert [record.id for record in await store.keys.all()] == ["k1", "k2"]
+    assert [record.id for record in await store.keys.page()] == ["k1", "k2"]
 
 
 async def test_one_bad_key_among_many_at_once_harms_no_other(store: AnyStore) -> None:
@@ -55,7 +55,7 @@ async def test_one_bad_key_among_many_at_once_harms_no_other(store: AnyStore) ->
         return_exceptions=True,
     )
     assert [type(result) for result in results if result is not None] == [ValueError] * 2
-    assert [record.id for record in await store.keys.all()] == [f"k{n}" for n in range(9)]
+    assert [record.id for record in await store.keys.page()] == [f"k{n}" for n in range(9)]
 
 
 async def test_of_two_changes_at_once_one_wins_and_the_other_is_told(store: AnyStore) -> None:
@@ -120,7 +120,7 @@ async def test_revoked_stays_revoked(store: AnyStore) -> None:
 
 async def until_last_used(store: AnyStore, at_ms: int) -> None:
     for _ in range(500):
-        if at_ms in [record.last_used_ms for record in await store.keys.all()]:
+        if at_ms in [record.last_used_ms for record in await store.keys.page()]:
             return
         await asyncio.sleep(0.01)
     pytest.fail("the last use was not written")
@@ -137,12 +137,12 @@ async def test_last_uses_are_written_now_and_then_and_at_the_end(
     store.keys.used("k2", NOON_MS + 8)
     await store.keys.add(key_record("k3"))
     await until_last_used(store, NOON_MS + 8)
-    assert [record.last_used_ms for record in await store.keys.all()] == [
+    assert [record.last_used_ms for record in await store.keys.page()] == [
         NOON_MS + 7, NOON_MS + 8, None,
     ]  # fmt: skip
     store.keys.used("k3", NOON_MS + 9)
     store = await reopen()
-    assert [record.last_used_ms for record in await store.keys.all()][2] == NOON_MS + 9
+    assert [record.last_used_ms for record in await store.keys.page()][2] == NOON_MS + 9
 
 
 async def test_memory_for_keys_is_bounded(
@@ -159,31 +159,38 @@ async def test_memory_for_keys_is_bounded(
     assert store.keys.cached("k0") is not None
 
 
+async def endings_told(store: AnyStore, clock: MovingClock, at_ms: int) -> list[object]:
+    """Of how many days people have heard, once the chores of that moment are done."""
+    clock.at_ms = at_ms
+    await store.chores(at_ms, 0)
+    events = await store.books.events(0, 100)
+    return [event.facts["days"] for _, event in events if event.kind == "key:ending"]
+
+
 async def test_people_hear_of_a_key_that_ends_within_a_week_and_again_within_a_day(
-    store: AnyStore,
+    store: AnyStore, clock: MovingClock
 ) -> None:
-    day_ms = 86_400_000
-    end_ms = NOON_MS + 30 * day_ms
+    end_ms = NOON_MS + 30 * DAY_MS
     await store.keys.add(key_record("soon", expires_ms=end_ms))
     await store.keys.add(key_record("never"))
     stopped = key_record("stopped", expires_ms=end_ms)
     await store.keys.add(stopped)
     assert await store.keys.replace(stopped, replace(stopped, state="revoked"), "key:revoked", "")
 
-    async def told(before_ms: int) -> list[object]:
-        await store.keys.tell_ending(end_ms - before_ms)
-        events = await store.books.events(0, 100)
-        return [e.facts["days"] for _, e in events if e.kind == "key:ending"]
-
-    assert await told(8 * day_ms) == []
-    assert await told(7 * day_ms) == [7]
-    assert await told(6 * day_ms) == [7]
-    assert await told(day_ms) == [7, 1]
-    assert await told(1) == [7, 1]
-    assert await told(0) == [7, 1]
+    for before_ms, told in (
+        (8 * DAY_MS, []),
+        (7 * DAY_MS, [7]),
+        (6 * DAY_MS, [7]),
+        (DAY_MS, [7, 1]),
+        (1, [7, 1]),
+        (0, [7, 1]),
+    ):
+        assert await endings_told(store, clock, end_ms - before_ms) == told
 
 
-async def test_a_key_that_ends_within_a_day_is_told_of_once(store: AnyStore) -> None:
-    await store.keys.add(key_record("brief", expires_ms=NOON_MS + 1_000))
-    assert await store.keys.tell_ending(NOON_MS) == 1
-    assert await store.keys.tell_ending(NOON_MS) == 0
+async def test_a_key_that_ends_within_a_day_is_told_of_once(
+    store: AnyStore, clock: MovingClock
+) -> None:
+    await store.keys.add(key_record("brief", expires_ms=NOON_MS + 3 * HOUR_MS))
+    for hours in range(3):
+        assert await endings_told(store, clock, NOON_MS + hours * HOUR_MS) == [1]

@@ -79,7 +79,7 @@ async def live(store: AnyStore, *, has_holders: bool = True, has_families: bool 
 async def seen(store: AnyStore) -> dict[str, Any]:
     """Everything people can see of the books."""
     return {
-        "keys": await store.keys.all(),
+        "keys": await store.keys.page(),
         "caps": [(s.cap, s.spent) for s in await store.ledger.caps(NOON_MS)],
         "accounts": await store.books.accounts(),
         "usage": await store.books.usage("key", 0, NOON_MS * 2),

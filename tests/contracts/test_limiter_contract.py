@@ -5,40 +5,26 @@ and that servers count the same in `tests/unit/store/valkey/test_valkey_library.
 """
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hot_engines import LIMITERS, OpenLimiter, open_limiter, running_engine
-from ledger_world import MovingClock
+from hot_engines import OpenHot
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits import wording
 from tokenward.limits.interfaces import UNLIMITED, KeyLimits, Limiter, Place
-from tokenward.limits.local import LocalLimiter
 
-
-@pytest.fixture(params=LIMITERS, scope="module")
-def engine_at(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    with running_engine(request.param, tmp_path_factory.mktemp("engine")) as place:
-        yield place
+OpenLimiter = Callable[[], Awaitable[Limiter]]
 
 
 @pytest.fixture
-async def opened(engine_at: str, clock: MovingClock) -> AsyncIterator[OpenLimiter]:
+def opened(opened_hot: OpenHot) -> OpenLimiter:
     """Opens the limiter of another gateway; of one process they are the same."""
-    local = LocalLimiter(clock)
-    async with AsyncExitStack() as stack:
-        yield lambda: stack.enter_async_context(open_limiter(engine_at, local))
 
+    async def open_limiter() -> Limiter:
+        return (await opened_hot()).limiter
 
-@pytest.fixture
-def key() -> str:
-    """A key that no other test limits."""
-    return uuid.uuid4().hex[:12]
+    return open_limiter
 
 
 def is_in(outcome: Place | Refusal) -> bool:

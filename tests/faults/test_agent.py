@@ -87,18 +87,18 @@ async def test_an_agent_killed_in_mid_stream_leaves_nothing_open_and_starts_agai
 
 
 @pytest.mark.req("M-4")
-@pytest.mark.parametrize("leaves_s", [None, 0.5])
+@pytest.mark.parametrize("leaves", ["in mid-stream", "before the head"])
 async def test_a_tool_that_hangs_up_hangs_up_on_the_guard_which_settles(
-    agent: AgentProcess, guard: GuardProcess, standin: StandinProcess, leaves_s: float | None
+    agent: AgentProcess, guard: GuardProcess, standin: StandinProcess, leaves: str
 ) -> None:
-    name = f"agent-left-{leaves_s}"
+    name, is_early = f"agent-left-{len(leaves)}", leaves == "before the head"
     async with calling(agent.base_url) as caller:
         told = await caller.call(
             agent.token,
             claude(),
-            f"tag={name}; {LONG}" + ("; first_ms=2000" if leaves_s else ""),
-            leave_at=None if leaves_s else 2,
-            leave_s=leaves_s,
+            f"tag={name}; {LONG}" + ("; first_ms=2000" if is_early else ""),
+            leave_at=None if is_early else 2,
+            leave_when=standin.has_seen(name) if is_early else None,
             headers={"x-request-id": name},
         )
     assert told.left

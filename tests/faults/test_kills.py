@@ -42,10 +42,15 @@ class Load:
     names: list[str] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
 
-    async def press(self, guard: GuardProcess, kill_after_s: float) -> None:
-        """Call from all sides, and kill the guard after that time."""
+    _pieces: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def press(self, guard: GuardProcess, kill_after_s: float, *, is_early: bool) -> None:
+        """Call from all sides, and kill the guard so long after the first answer began; `is_early`:
+        after the first call did."""
         async with calling(guard.base_url) as caller:
             callers = [asyncio.create_task(self._call_on(caller)) for _ in range(CALLERS)]
+            if not is_early:
+                await asyncio.wait_for(self._pieces.wait(), 60)
             await asyncio.sleep(kill_after_s)
             await asyncio.to_thread(guard.kill)
             await asyncio.gather(*callers)
@@ -61,6 +66,7 @@ class Load:
                 f"chunks=5; gap_ms=8; tag={name}; {script}",
                 leave_at=self.dice.randrange(1, 4) if self.dice.random() < 0.1 else None,
                 headers={"x-request-id": name},
+                on_piece=self._pieces.set,
             )
             self.ends[_end(told)] += 1
             if told.status == 0:
@@ -80,7 +86,7 @@ async def _die_and_rise(
 ) -> Counter[str]:
     """One kill under load, one restart; proves the ledger and says how its holds ended."""
     standin.reset()
-    await load.press(guard, kill_after_s)
+    await load.press(guard, kill_after_s, is_early=load.dice.random() < 0.25)
     guard.start()
     report = await admin(guard, "GET", "/doctor?audit=true")
     assert report["ok"], report
@@ -146,14 +152,16 @@ async def _in_mid_stream(guard: GuardProcess, name: str, script: str) -> "asynci
 
 @pytest.mark.req("M-7")
 async def test_a_stream_that_ends_in_time_is_finished_before_the_guard_stops(
-    mortal: GuardProcess, standin: StandinProcess
+    standin: StandinProcess, tmp_path: Path
 ) -> None:
-    running = await _in_mid_stream(mortal, "drained", "chunks=10; gap_ms=60")
-    assert await asyncio.to_thread(mortal.stop) == 0
-    told = await running
+    settings = provider_settings(standin.base_url) + "\n[server]\ndrain_s = 60\n"
+    with running_guard(tmp_path, settings, {"PROVIDER_KEY": standin.credential}) as patient:
+        running = await _in_mid_stream(patient, "drained", "chunks=10; gap_ms=60")
+        assert await asyncio.to_thread(patient.stop) == 0
+        told = await running
     assert told.is_whole
     assert told.events[-1] == {"type": "message_stop"}
-    ledger = booked(mortal.folder / "data")["drained"]
+    ledger = booked(patient.folder / "data")["drained"]
     assert (ledger.end, {"drained": ledger.cost_nusd}) == (
         "settle",
         billed([standin.line("drained")]),
@@ -184,7 +192,7 @@ async def test_a_second_signal_ends_the_waiting_and_still_settles(
         os.kill(patient.pid, signal.SIGTERM)
         await asyncio.sleep(0.3)
         assert patient.is_running, "it waits for the call"
-        assert await asyncio.to_thread(patient.stop, 10) == 0
+        assert await asyncio.to_thread(patient.stop, 20) == 0
         told = await running
     assert told.events[-1]["error"]["code"] == "guard:stopping"
     assert booked(patient.folder / "data")["urgent"].end == "settle"

@@ -9,9 +9,12 @@ from caller import admin, calling, cap_of, claude, new_key
 from guard import GuardProcess
 from standin import StandinProcess
 
+RUNS_MS, WAITS_S = 5_000, 1.5
+"""How long the first call runs, and the second one waits behind it until it leaves."""
 
-async def until_waiting(guard: GuardProcess, key_id: str) -> None:
-    """The first call holds the cap and the second one has had the time to come."""
+
+async def until_held(guard: GuardProcess, key_id: str) -> None:
+    """The first call holds the cap."""
     while (await cap_of(guard, f"key:{key_id}"))["held"] == 0:
         await asyncio.sleep(0.01)
 
@@ -29,19 +32,24 @@ async def test_a_caller_that_leaves_while_it_waits_for_room_is_neither_sent_nor_
         names = [f"{who}-{stream}" for who in ("stays", "leaves")]
         first = asyncio.create_task(
             caller.call(
-                key, shape, f"first_ms=1200; tag={names[0]}", headers={"x-request-id": names[0]}
+                key,
+                shape,
+                f"first_ms={RUNS_MS}; tag={names[0]}",
+                headers={"x-request-id": names[0]},
             )
         )
-        await until_waiting(guard, key_id)
+        await until_held(guard, key_id)
         left = await caller.call(
-            key, shape, f"tag={names[1]}", leave_s=0.3, headers={"x-request-id": names[1]}
+            key,
+            shape,
+            f"tag={names[1]}",
+            leave_when=asyncio.sleep(WAITS_S),
+            headers={"x-request-id": names[1]},
         )
         assert left.left
         assert (await first).status == 200
     await ended(guard.folder / "data", names[0])
-    until = asyncio.get_running_loop().time() + 10
-    while len(records := guard.cli("records", "--key", key_id)) < 2:
-        assert asyncio.get_running_loop().time() < until, "it does not end"
+    records = guard.recorded(key_id, 2)
     (told,) = [record for record in records if record["request_id"] == names[1]]
     assert (told["status"], told["refusal"]) == (499, "request:abandoned")
     assert standin.lines(names[1]) == []

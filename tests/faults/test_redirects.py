@@ -30,8 +30,5 @@ async def test_a_redirect_is_passed_on_without_its_address_and_costs_nothing(
     assert (ledger.end, ledger.why, ledger.cost_nusd) == ("void", "rejected", 0)
     cap = await cap_of(guard, f"key:{key_id}")
     assert (cap["spent"], cap["held"]) == (0, 0)
-    for _ in range(20):  # records are written a moment later
-        if found := guard.cli("records", "--key", key_id):
-            break
-    (record,) = found
+    (record,) = guard.recorded(key_id)
     assert (record["status"], record["outcome"], record.get("cost_nusd", 0)) == (302, "rejected", 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from books import billed, booked, ended, underpaid
+from books import billed, ended, underpaid
 from caller import Caller, admin, calling, chat, claude, gemini, new_key
 from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess
@@ -32,8 +32,8 @@ def once_only(guard: GuardProcess) -> AbstractAsyncContextManager[Caller]:
 def own(standin: StandinProcess, tmp_path: Path) -> Iterator[GuardProcess]:
     """A guard whose records may be harmed."""
     settings = provider_settings(standin.base_url)
-    settings += "\n[server]\ncall_limit_s = 3\nhangup_drain_s = 0.5\ndrain_s = 0.5\n"
-    settings += "\n[ledger]\nhold_ttl_s = 5\n"
+    settings += "\n[server]\ncall_limit_s = 7\nhangup_drain_s = 0.5\ndrain_s = 0.5\n"
+    settings += "\n[ledger]\nhold_ttl_s = 9\n"
     environ = {"PROVIDER_KEY": standin.credential, "TOKENWARD_LEDGER__COMMIT_LIMIT_S": "0.75"}
     with running_guard(tmp_path / "own", settings, environ) as guard:
         yield guard
@@ -119,8 +119,8 @@ async def test_calls_that_run_while_the_records_fail_are_charged_when_they_can_b
             )
             for name in names
         ]
-        while len(standin.requests()) < 5 or not set(names) <= set(booked(own.folder / "data")):
-            await asyncio.sleep(0.02)
+        for name in names:
+            await standin.has_seen(name)
         with harm(own):
             told = await asyncio.gather(*calls)
             assert {(each.status, each.is_whole) for each in told} == {(200, True)}
@@ -155,12 +155,18 @@ async def test_a_store_that_fails_under_load_gives_no_401_and_loses_no_call(
                 )
                 told.append((each.status, each.code))
 
+        async def until_more(answer: tuple[int, str]) -> None:
+            before = told.count(answer)
+            async with asyncio.timeout(30):
+                while told.count(answer) < before + 20:
+                    await asyncio.sleep(0.02)
+
         callers = [asyncio.create_task(go_on(i)) for i in range(20)]
         for harm in (full_disk, locked_file, full_disk):
-            await asyncio.sleep(0.4)
+            await until_more((200, ""))
             with harm(own):
-                await asyncio.sleep(0.4)
-        await asyncio.sleep(0.4)
+                await until_more((503, "store:unavailable"))
+        await until_more((200, ""))
         is_over = True
         await asyncio.gather(*callers)
     codes = Counter(told)

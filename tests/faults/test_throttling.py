@@ -18,9 +18,11 @@ BODY = {
 }
 
 
-async def trace(guard: GuardProcess, key: str, tag: str) -> list[tuple[int, dict[str, Any]]]:
-    """Ten calls at once, each 200 ms long."""
-    headers = {"x-api-key": key, "x-standin": f"first_ms=200; tag={tag}"}
+async def trace(
+    guard: GuardProcess, key: str, tag: str, first_ms: int = 200
+) -> list[tuple[int, dict[str, Any]]]:
+    """Ten calls at once, each that long."""
+    headers = {"x-api-key": key, "x-standin": f"first_ms={first_ms}; tag={tag}"}
 
     async def call(client: aiohttp.ClientSession) -> tuple[int, dict[str, Any]]:
         url = f"{guard.base_url}/v1/messages"
@@ -36,7 +38,7 @@ async def test_a_cap_that_blocks_refuses_what_does_not_fit_now(
     guard: GuardProcess, standin: StandinProcess
 ) -> None:
     _, key = guard.key("--cap", CAP)
-    answers = await trace(guard, key, "blocks")
+    answers = await trace(guard, key, "blocks", first_ms=3_000)
     refused = [body["error"]["code"] for status, body in answers if status != 200]
     assert 0 < len(refused) < CALLS
     assert set(refused) == {"cap:held"}

@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from hot_engines import PATIENCE_S
 from tokenward.kernel.errors import StoreBusyError, StoreError
 from tokenward.kernel.refusals import Refusal
-from tokenward.limits.interfaces import UNLIMITED, KeyLimits
+from tokenward.limits.interfaces import UNLIMITED, KeyLimits, Place
 from tokenward.machine import RealClock
 from tokenward.store.valkey import HotState
 from tokenward.store.valkey.limiter import ValkeyLimiter, keys_of
 from valkey_gates import Gate, Maker, SetClock, Storm, soon
 from valkey_server import ValkeyServer, running_server
 
-LIMIT_S = 0.15
+LIMIT_S = 0.5
+"""Where lateness itself is the matter; elsewhere the server has time, on a busy machine too."""
 LIMITED = KeyLimits(concurrency=2)
+TRIES = 20
 
 
 @pytest.fixture
@@ -26,16 +30,37 @@ def server(tmp_path: Path) -> Iterator[ValkeyServer]:
         yield running
 
 
-@pytest.fixture
-async def gates(server: ValkeyServer) -> AsyncIterator[list[Gate]]:
+@asynccontextmanager
+async def opened(server: ValkeyServer, limit_s: float) -> AsyncIterator[list[Gate]]:
     async with AsyncExitStack() as stack:
-        opened = []
+        gates = []
         for _ in range(2):
             clock = SetClock()
-            hot = await HotState.open(server.url, clock, limit_s=LIMIT_S)
+            hot = await open_soon(server, clock, limit_s)
             stack.push_async_callback(hot.close)
-            opened.append(Gate(hot, clock))
-        yield opened
+            gates.append(Gate(hot, clock))
+        yield gates
+
+
+async def open_soon(server: ValkeyServer, clock: SetClock, limit_s: float) -> HotState:
+    """Also where the machine is too busy for the limit at first."""
+    for _ in range(TRIES):
+        with suppress(StoreError):
+            return await HotState.open(server.url, clock, limit_s=limit_s)
+    return await HotState.open(server.url, clock, limit_s=limit_s)
+
+
+@pytest.fixture
+async def gates(server: ValkeyServer) -> AsyncIterator[list[Gate]]:
+    async with opened(server, PATIENCE_S) as both:
+        yield both
+
+
+@pytest.fixture
+async def hasty(server: ValkeyServer) -> AsyncIterator[list[Gate]]:
+    """Gateways that wait only for `LIMIT_S`."""
+    async with opened(server, LIMIT_S) as both:
+        yield both
 
 
 @pytest.fixture
@@ -53,10 +78,24 @@ async def is_ready(hot: HotState) -> bool:
     return hot.why_not_ready == ""
 
 
+async def claims_again(hot: HotState) -> None:
+    """Wait until a claim is heard of in time."""
+    numbers = count(1_000)
+
+    async def is_heard() -> bool:
+        with suppress(StoreError):
+            return await claim(hot, next(numbers))
+        return False
+
+    await soon(is_heard)
+
+
 async def test_a_server_that_stands_still_is_given_up_while_it_does(
-    server: ValkeyServer, hot: HotState
+    server: ValkeyServer, hasty: list[Gate]
 ) -> None:
     """The fault comes although nothing was answered; the next ones come without waiting."""
+    hot = hasty[0].hot
+    await claims_again(hot)
     server.pause()
     first = await asyncio.gather(
         *(claim(hot, number) for number in range(20)),
@@ -70,24 +109,28 @@ async def test_a_server_that_stands_still_is_given_up_while_it_does(
     assert hot.waiting == 0
     server.resume()
     await soon(lambda: is_ready(hot))
-    assert await claim(hot, 100)
+    await claims_again(hot)
 
 
 async def test_a_pause_forgets_nothing_and_begins_nothing(
-    server: ValkeyServer, gates: list[Gate]
+    server: ValkeyServer, hasty: list[Gate]
 ) -> None:
     """What was sent into the pause is done or not done, and never taken a second time."""
-    epoch, storm = gates[0].hot.proofs.epoch, Storm(gates)
+    epoch, storm = hasty[0].hot.proofs.epoch, Storm(hasty)
     async with storm:
         await storm.more()
         for _ in range(3):
+            faults = storm.met["fault"]
             server.pause()
-            await asyncio.sleep(2 * LIMIT_S)
-            assert storm.met["fault"] > 0
+            await soon(lambda before=faults: has_more_faults(storm, before))
             server.resume()
             await storm.more(20)
     assert storm.taken_twice() == []
-    assert {gate.hot.proofs.epoch for gate in gates} == {epoch}
+    assert {gate.hot.proofs.epoch for gate in hasty} == {epoch}
+
+
+async def has_more_faults(storm: Storm, before: int) -> bool:
+    return storm.met["fault"] > before
 
 
 async def test_a_server_killed_and_emptied_again_and_again_is_found_each_time(
@@ -117,12 +160,24 @@ async def test_calls_that_need_no_server_go_on_without_one(
         await hot.limiter.enter("k", LIMITED)
 
 
+async def placed(hot: HotState) -> Place:
+    """A place, as soon as one is given in time; those that were given late come free."""
+    while True:
+        with suppress(StoreError):
+            place = await hot.limiter.enter("k", LIMITED)
+            if not isinstance(place, Refusal):
+                return place
+        await hot.limiter.renew()
+        await asyncio.sleep(0.02)
+
+
 async def test_a_place_given_unheard_and_one_left_unheard_come_free(
-    server: ValkeyServer, hot: HotState
+    server: ValkeyServer, hasty: list[Gate]
 ) -> None:
     """Both are said again, with the next renewal, and doing so twice does no harm."""
-    place = await hot.limiter.enter("k", LIMITED)
-    assert not isinstance(place, Refusal)
+    hot = hasty[0].hot
+    async with asyncio.timeout(PATIENCE_S):
+        place = await placed(hot)
     server.pause()
     with pytest.raises(StoreError):
         await hot.limiter.enter("k", LIMITED)

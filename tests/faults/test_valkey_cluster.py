@@ -1,20 +1,25 @@
 """A cluster of three, each with a replica: primaries die under load, and lag, and come back."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from hot_engines import PATIENCE_S
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits.interfaces import KeyLimits
 from tokenward.store.valkey import HotState
+from tokenward.store.valkey.resp import ServerSaidError
 from tokenward.store.valkey.servers import TAGS
 from valkey_gates import Gate, Maker, SetClock, Storm, soon
 from valkey_server import ValkeyCluster, ValkeyServer, running_cluster, wait_until
 
 LIMIT_S = 1.0
+TRIES = 10
+Gates = list[Gate]
 
 
 @pytest.fixture
@@ -24,15 +29,16 @@ def cluster(tmp_path: Path) -> Iterator[ValkeyCluster]:
 
 
 @pytest.fixture
-async def gates(cluster: ValkeyCluster) -> AsyncIterator[list[Gate]]:
+async def gates(cluster: ValkeyCluster) -> AsyncIterator[Gates]:
     async with AsyncExitStack() as stack:
-        opened = []
-        for _ in range(2):
-            clock = SetClock()
-            hot = await HotState.open(cluster.url, clock, limit_s=LIMIT_S)
-            stack.push_async_callback(hot.close)
-            opened.append(Gate(hot, clock))
-        yield opened
+        yield [await opened(stack, cluster, PATIENCE_S) for _ in range(2)]
+
+
+async def opened(stack: AsyncExitStack, cluster: ValkeyCluster, limit_s: float) -> Gate:
+    clock = SetClock()
+    hot = await HotState.open(cluster.url, clock, limit_s=limit_s)
+    stack.push_async_callback(hot.close)
+    return Gate(hot, clock)
 
 
 def is_primary(node: ValkeyServer) -> bool:
@@ -41,10 +47,12 @@ def is_primary(node: ValkeyServer) -> bool:
 
 @pytest.mark.req("K-9")
 async def test_a_primary_that_dies_under_load_costs_no_proof_its_oneness(
-    cluster: ValkeyCluster, gates: list[Gate]
+    cluster: ValkeyCluster, gates: Gates
 ) -> None:
     """And when it is back, and takes over again, neither."""
-    primary, replica = cluster.nodes[0], cluster.nodes[3]
+    primary, replica = await asyncio.to_thread(cluster.pair, 0)
+    for gate in gates:
+        await gate.open_again(Maker())
     epochs = [gates[0].hot.proofs.epoch]
     async with Storm(gates) as storm:
         await storm.more()
@@ -56,8 +64,7 @@ async def test_a_primary_that_dies_under_load_costs_no_proof_its_oneness(
         await asyncio.to_thread(primary.start)
         await asyncio.to_thread(wait_until, lambda: follows(primary), "the old one follows")
         await storm.more()
-        primary.ask("CLUSTER", "FAILOVER")
-        await asyncio.to_thread(wait_until, lambda: is_primary(primary), "it took over again")
+        await asyncio.to_thread(wait_until, lambda: fails_over(primary), "it took over again")
         for gate in gates:
             await gate.open_again(Maker())
         await storm.more()
@@ -67,29 +74,38 @@ async def test_a_primary_that_dies_under_load_costs_no_proof_its_oneness(
     assert len(set(epochs)) == 3, "each time another server's memory took over"
 
 
+def fails_over(replica: ValkeyServer) -> bool:
+    """Asked to, which it gives up when its primary does not agree in time."""
+    if not is_primary(replica):
+        with suppress(ServerSaidError):
+            replica.ask("CLUSTER", "FAILOVER")
+        time.sleep(1.0)
+    return is_primary(replica)
+
+
 def follows(node: ValkeyServer) -> bool:
     return node.facts().get("master_link_status") == "up"
 
 
 @pytest.mark.req("K-9")
 async def test_a_replica_that_lacks_the_last_proofs_takes_over_and_they_are_good_nowhere(
-    cluster: ValkeyCluster, gates: list[Gate]
+    cluster: ValkeyCluster, gates: Gates
 ) -> None:
+    pairs = [await asyncio.to_thread(cluster.pair, number) for number in range(3)]
     for gate in gates:
+        await gate.open_again(Maker())
         gate.clock.ahead_ms += 10_000
     epoch = gates[0].hot.proofs.epoch
-    for replica in cluster.nodes[3:]:
+    for _, replica in pairs:
         replica.pause()
     makers = [Maker(), Maker(has_nonce=False)]
     used = [make(gates[0]) for make in makers for _ in range(100)]
     for shown in used:
         assert await gates[0].show(shown) == "taken"
-    await asyncio.to_thread(cluster.nodes[0].kill)
-    for replica in cluster.nodes[3:]:
+    await asyncio.to_thread(pairs[0][0].kill)
+    for _, replica in pairs:
         replica.resume()
-    await asyncio.to_thread(
-        wait_until, lambda: is_primary(cluster.nodes[3]), "the replica took over"
-    )
+    await asyncio.to_thread(wait_until, lambda: is_primary(pairs[0][1]), "the replica took over")
     for gate in gates:
         await gate.open_again(Maker())
         assert gate.hot.proofs.epoch.since_ms > epoch.since_ms
@@ -99,29 +115,37 @@ async def test_a_replica_that_lacks_the_last_proofs_takes_over_and_they_are_good
 
 
 async def test_the_shards_of_other_primaries_serve_on_while_one_is_away(
-    cluster: ValkeyCluster, gates: list[Gate]
+    cluster: ValkeyCluster,
 ) -> None:
-    """Until the cluster as a whole says it is down, and after it is whole again."""
-    (gate, _), make = gates, Maker()
-    assert await gate.show(make(gate)) == "taken"
-    cluster.nodes[1].pause()
-    met = await asyncio.gather(*(gate.show(make(gate)) for _ in range(60)))
-    assert "taken" in met
-    cluster.nodes[1].resume()
-    await asyncio.to_thread(wait_until, cluster.is_whole, "all is well again")
-    await gate.open_again(make)
-    await soon(lambda: ready(gate))
+    """Until the cluster as a whole says it is down, and after it is whole again. On a machine that
+    is busy it may say so before it is asked."""
+    make = Maker()
+    async with AsyncExitStack() as stack:
+        gate = await opened(stack, cluster, LIMIT_S)
+        for _ in range(TRIES):
+            await gate.open_again(make)
+            primary, _ = await asyncio.to_thread(cluster.pair, 1)
+            primary.pause()
+            met = await asyncio.gather(*(gate.show(make(gate)) for _ in range(60)))
+            primary.resume()
+            await asyncio.to_thread(wait_until, cluster.is_whole, "all is well again")
+            if {"taken", "fault"} <= set(met):
+                break
+        else:
+            pytest.fail("never did some serve on while one was away")
+        await gate.open_again(make)
+        await soon(lambda: ready(gate))
 
 
 async def ready(gate: Gate) -> bool:
     return gate.hot.why_not_ready == ""
 
 
-async def test_slots_that_move_are_followed(cluster: ValkeyCluster, gates: list[Gate]) -> None:
+async def test_slots_that_move_are_followed(cluster: ValkeyCluster, gates: Gates) -> None:
     """Eight of our shards, key by key, as an operator reshards."""
-    source, target = cluster.nodes[0], cluster.nodes[1]
     async with Storm(gates) as storm:
         await storm.more()
+        (source, _), (target, _) = [await asyncio.to_thread(cluster.pair, n) for n in (0, 1)]
         moved = await asyncio.to_thread(move_shards, source, target)
         for gate in gates:
             await gate.open_again(Maker())
@@ -155,7 +179,7 @@ def number_of(reply: object) -> int:
 
 
 async def test_limits_hold_over_all_gateways_before_and_after_a_primary_dies(
-    cluster: ValkeyCluster, gates: list[Gate]
+    cluster: ValkeyCluster, gates: Gates
 ) -> None:
     limits, keys = KeyLimits(rpm=5, concurrency=20), [f"key{number}" for number in range(20)]
 
@@ -164,11 +188,12 @@ async def test_limits_hold_over_all_gateways_before_and_after_a_primary_dies(
         met = await asyncio.gather(*calls, return_exceptions=True)
         return sum(not isinstance(one, Refusal | BaseException) for one in met)
 
+    primary, replica = await asyncio.to_thread(cluster.pair, 2)
+    for gate in gates:
+        await soon(lambda at=gate: ready(at))
     assert [await let_in(key) for key in keys] == [5] * len(keys)
-    await asyncio.to_thread(cluster.nodes[2].kill)
-    await asyncio.to_thread(
-        wait_until, lambda: is_primary(cluster.nodes[5]), "the replica took over"
-    )
+    await asyncio.to_thread(primary.kill)
+    await asyncio.to_thread(wait_until, lambda: is_primary(replica), "the replica took over")
     for gate in gates:
         await soon(lambda at=gate: ready(at))
     met = [await let_in(key) for key in keys]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .source import DOCS, ROOT, SRC, TESTS, trees
+from .source import BENCHMARKS, DOCS, ROOT, SRC, TESTS, trees
 
 _FENCE = re.compile(r"(?ms)^ *```(\w+)\n(.*?)^ *```$")
 _INLINE = re.compile(r"`(tokenward [a-z][^`]*)`")
@@ -96,7 +96,7 @@ def event_kinds() -> set[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _name(node) == "Event":
                 kinds |= _kinds_in(keyword.value for keyword in node.keywords)
-            elif isinstance(node, ast.Call) and _name(node) in ("replace", "_tell"):
+            elif isinstance(node, ast.Call) and _name(node) in ("replace", "_tell", "note_end"):
                 kinds |= _kinds_in(node.args)
     for node in ast.walk(ast.parse((SRC / "http/admin/keys.py").read_text("utf-8"))):
         if isinstance(node, ast.Call) and _name(node) == "_step":
@@ -134,6 +134,18 @@ def carried_by_tests() -> dict[str, dict[str, list[str]]]:
                     if name not in found[number][where]:
                         found[number][where].append(name)
     return {number: dict(files) for number, files in found.items()}
+
+
+def carried_by_benchmarks() -> dict[str, list[str]]:
+    """Number → the benchmarks whose `SHOWS` names it, in order."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path, tree in trees(BENCHMARKS):
+        for node in tree.body:
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "SHOWS":
+                assert node.value is not None, f"{path} shows nothing"
+                for number in ast.literal_eval(node.value):
+                    found[number].append(str(path.relative_to(ROOT)))
+    return dict(found)
 
 
 def _marked(node: ast.AST) -> Iterator[tuple[str, list[ast.expr]]]:

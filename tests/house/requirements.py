@@ -56,4 +56,10 @@ REQUIREMENTS: Final = {
     "O-5": "Memory stays flat.",
     "O-6": "Latency does not jump with load.",
     "O-7": "Keys, limits and revocations change without a restart.",
+    "P-1": "Added latency is a difference of pairs in random order, with its spread, of a machine "
+    "that is free.",
+    "P-2": "Speed is measured with everything on, says what that is, and by the caller's clock.",
+    "P-3": "Quantiles, first pieces, gaps, the frontier, memory and sizes are told, and of which "
+    "machine.",
+    "P-4": "LiteLLM is measured on the same machine, in what it adds and in what it overspends.",
 }

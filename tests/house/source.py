@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "tokenward"
 TESTS = ROOT / "tests"
 DOCS = ROOT / "docs"
+BENCHMARKS = ROOT / "benchmarks"
 _CODE = re.compile(r"[a-z]+:[a-z_]+")
 
 

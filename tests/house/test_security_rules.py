@@ -12,7 +12,7 @@ import pytest
 
 from house.source import ROOT, shown, trees
 
-RUNTIME_DEPENDENCIES_MAX = 11
+RUNTIME_DEPENDENCIES_MAX = 12
 SQL_CALLS = {"execute", "executemany", "executescript"}
 
 

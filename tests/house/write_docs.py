@@ -24,7 +24,7 @@ from tokenward.providers.openai import OPENAI
 from tokenward.settings import example_text
 from tokenward.settings.shape import Written
 
-from .documents import carried_by_tests
+from .documents import carried_by_benchmarks, carried_by_tests
 from .requirements import REQUIREMENTS
 from .source import DOCS, ROOT
 from .thefts import NUSD_A_USD, THEFTS
@@ -275,8 +275,8 @@ def write_admin() -> str:
 
 
 def write_requirements() -> str:
-    """Every numbered requirement, and the tests that carry its number."""
-    carried = carried_by_tests()
+    """Every numbered requirement, and the tests and benchmarks that carry its number."""
+    carried, measured = carried_by_tests(), carried_by_benchmarks()
     parts = []
     for number, words in REQUIREMENTS.items():
         files = carried.get(number, {})
@@ -285,6 +285,7 @@ def write_requirements() -> str:
             f"- `{path}`: " + ", ".join(f"`{name}`" for name in names)
             for path, names in sorted(files.items())
         ]
+        lines += [f"- measured by `{path}`" for path in measured.get(number, [])]
         parts.append("\n".join(lines) or "No test carries this number yet.")
     return "\n\n".join(parts)
 

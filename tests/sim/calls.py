@@ -146,6 +146,9 @@ def arrival(call: Call, at_ms: int) -> Arrived:
     async def read_body() -> bytes:
         return body
 
+    async def has_come() -> bool:
+        return True
+
     return Arrived(
         request_id=call.request_id,
         at_ms=at_ms,
@@ -158,6 +161,7 @@ def arrival(call: Call, at_ms: int) -> Arrived:
         header_list=call.headers,
         client_ip="203.0.113.7",
         read_body=read_body,
+        has_come=has_come,
     )
 
 

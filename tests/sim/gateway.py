@@ -180,6 +180,7 @@ class Gateway:
             ledger=NotingLedger(store.ledger, self.process.name, self._loop, self._history),
             prices=_prices(),
             limiter=store.limiter,
+            admission=store.admission,
             providers=(PROVIDER,),
             upstreams={PROVIDER.name: provider},
             running=self.running,

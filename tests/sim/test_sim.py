@@ -3,6 +3,8 @@
 `make soak` runs 10,000. A bad seed is made small and put into `seeds.txt`, where it stays.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from chance import soak
@@ -15,32 +17,44 @@ SOAK_EACH = 500
 SHOWN = ("B-1", "B-2", "B-3", "F-1", "K-1", "K-2", "M-4", "M-5", "M-6", "M-7", "O-1", "O-4")
 
 
-def clean(plan: Plan, tally: Tally | None = None) -> None:
+Report = Callable[[str, object], None]
+
+
+def clean(plan: Plan) -> None:
     """Fails with all that is wrong, and how to see it again."""
-    print(f"PYTHONPATH=tests .venv/bin/python -m sim {plan}")
-    wrong, _ = judge(plan, tally)
-    assert not wrong, f"{plan}\n" + "\n".join(wrong)
+    wrong, _ = judge(plan)
+    assert not wrong, told(plan, wrong)
 
 
-def all_clean(first: int, count: int) -> None:
+def told(plan: Plan, wrong: list[str]) -> str:
+    """What is wrong with a world, and how to see it again."""
+    return "\n".join((f"PYTHONPATH=tests .venv/bin/python -m sim {plan}", *wrong))
+
+
+def all_clean(first: int, count: int, record_property: Report) -> None:
     """Worlds of that many seeds, in which together every feature did something: a fault that never
     strikes has tested nothing."""
-    tally = Tally()
+    tally, bad = Tally(), []
     for seed in range(first, first + count):
-        clean(draw(seed), tally)
-    print(tally)
+        wrong, _ = judge(draw(seed), tally)
+        if wrong:
+            bad.append(told(draw(seed), wrong))
+    print(f"{count - len(bad)} of {count} worlds clean: {tally}")
+    record_property("worlds", count)
+    record_property("clean worlds", count - len(bad))
+    assert not bad, "\n\n".join(bad)
     assert [feature for feature in FEATURES if not tally.fired[feature]] == []
 
 
 @pytest.mark.req(*SHOWN)
 @pytest.mark.parametrize("first", range(0, 200, EACH))
-def test_every_world_keeps_every_promise(first: int) -> None:
-    all_clean(first, EACH)
+def test_every_world_keeps_every_promise(first: int, record_property: Report) -> None:
+    all_clean(first, EACH, record_property)
 
 
 @pytest.mark.parametrize("first", [soak(n, limit_s=3600) for n in range(0, 10_000, SOAK_EACH)])
-def test_ten_thousand_worlds_keep_every_promise(first: int) -> None:
-    all_clean(first, SOAK_EACH)
+def test_ten_thousand_worlds_keep_every_promise(first: int, record_property: Report) -> None:
+    all_clean(first, SOAK_EACH, record_property)
 
 
 @pytest.mark.parametrize("text", kept())

@@ -31,7 +31,7 @@ from tokenward.kernel.secret import Secret
 from tokenward.keys.access_tokens import AccessTokens, signing_key
 from tokenward.keys.lease import Sight
 from tokenward.limits.rates import Rates
-from tokenward.machine import IdDice, RealClock, RealDice
+from tokenward.machine import RealClock, RealDice, RequestIds
 from tokenward.pipeline.cutting import Cutter
 from tokenward.pipeline.dampers import Repeats, StrangerRecords
 from tokenward.pipeline.guard import FlowLimits, Guard, Prover
@@ -75,7 +75,7 @@ class House:
         self.running = RunningCalls()
         store.watch(Cutter(self.running))
         self.metrics = Metrics()
-        self._clock, self._dice = RealClock(), IdDice()
+        self._clock, self._request_ids = RealClock(), RequestIds()
         self._pepper = read_pepper(settings)
         self._upstreams = {
             each.name: HttpUpstream(ca_file=each.ca_file) for each in settings.providers
@@ -118,6 +118,7 @@ class House:
             ledger=self.store.ledger,
             prices=book,
             limiter=self.store.limiter,
+            admission=self.store.admission,
             providers=served,
             default_models={p.dialect: p.default_model for p in served if p.default_model},
             upstreams=self._upstreams,
@@ -197,7 +198,7 @@ class House:
         gateway = Gateway(
             self.guard,
             Routes(DIALECTS),
-            self._dice,
+            self._request_ids.draw,
             trusted=self.certificates.trusted,
             certificates=self.certificates,
             body_bytes_max=server.max_body_mb * 1_000_000,
@@ -222,7 +223,8 @@ class House:
             lifetimes=self.settings.oauth.lifetimes,
             workloads=self.workloads,
         )
-        return OauthDoor(self.guard, endpoints(service), self._dice, certificates=self.certificates)
+        draw_id = self._request_ids.draw
+        return OauthDoor(self.guard, endpoints(service), draw_id, certificates=self.certificates)
 
     def _why_not_ready(self) -> str:
         if self.sight.why_shut:

@@ -8,6 +8,7 @@ from tokenward.app.stores import open_store
 from tokenward.kernel.errors import StoreError, StorePastError
 from tokenward.kernel.events import Event
 from tokenward.keys import life
+from tokenward.keys.listing import every_key
 from tokenward.keys.records import KeyRecord
 from tokenward.ledger.statement import Head
 from tokenward.machine import RealClock
@@ -51,7 +52,8 @@ async def restore(
 
 
 async def _accept(store: Store, mark: HighWater, seen: Head | None, keep_live: bool) -> Restored:
-    live = [] if keep_live else [key for key in await store.keys.all() if key.state == "live"]
+    keys = [] if keep_live else [key async for key in every_key(store.keys)]
+    live = [key for key in keys if key.state == "live"]
     for key in live:
         await _freeze(store, key)
     head = await store.books.head()

@@ -8,12 +8,13 @@ crash is never trusted with the admin token.
 
 import asyncio
 import http.client
+import re
 import secrets
 import time
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
@@ -27,6 +28,7 @@ PREFIX: Final = "/admin/v1"
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 FIND_WAIT_S: Final = 5.0
 FIND_PAUSE_S: Final = 0.1
+_NEXT: Final = re.compile(r'<\?([^>]*)>; rel="next"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +57,20 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The answer: its status and its JSON value."""
+    """The answer: its status and its JSON value; `following` asks for the next page of a list."""
 
     status: int
     value: Any
+    following: Command | None = None
+
+    def joined(self, more: "Said") -> "Said":
+        """The list or the rows so far, with their next page; or what was said in its place."""
+        if more.status >= 400:
+            return more
+        if isinstance(self.value, list):
+            return replace(more, value=self.value + more.value)
+        rows = self.value["rows"] + more.value["rows"]
+        return replace(more, value={**self.value, "rows": rows})
 
 
 class LostError(Fault):
@@ -70,7 +82,7 @@ class _NobodyAnswersError(Exception):
 
 
 def ask_guard(settings: Settings, environ: Mapping[str, str], command: Command) -> Said:
-    """Carry the command out, wherever the records are open.
+    """Carry the command out, wherever the records are open; a list that comes in pages whole.
 
     Waits a little where another command holds the lock or a guard is just starting. Raises
     StoreHeldError if the holder cannot be reached, LostError if its answer got lost. Records of
@@ -86,7 +98,7 @@ def ask_guard(settings: Settings, environ: Mapping[str, str], command: Command) 
                 address = guard_file.read(settings.data_dir)
         if address is not None:
             try:
-                return over_http(address, _token(settings, environ), command)
+                return _over_http(address, _token(settings, environ), command)
             except _NobodyAnswersError:
                 if settings.store.records:
                     guard_file.remove(settings.data_dir, address.pid)
@@ -117,12 +129,23 @@ async def _here(settings: Settings, environ: Mapping[str, str], command: Command
     token = Secret(secrets.token_hex(32), "admin token of one command")
     async with open_office(settings, environ) as office:
         guard_file.remove(settings.data_dir)  # whoever wrote it holds no lock, or is gone
-        return await in_process(AdminDoor(office, token), token, command)
+        door = AdminDoor(office, token)
+        said = await in_process(door, token, command)
+        while said.following is not None:
+            said = said.joined(await in_process(door, token, said.following))
+        return said
+
+
+def _over_http(address: GuardAddress, token: Secret, command: Command) -> Said:
+    said = over_http(address, token, command)
+    while said.following is not None:
+        said = said.joined(over_http(address, token, said.following))
+    return said
 
 
 async def in_process(app: Any, token: Secret, command: Command) -> Said:
     """One request to an ASGI app, without a socket."""
-    status = 0
+    status, link = 0, ""
     answer = bytearray()
     scope = {
         "type": "http",
@@ -138,8 +161,9 @@ async def in_process(app: Any, token: Secret, command: Command) -> Said:
         return {"type": "http.request", "body": command.encoded_body()}
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        nonlocal status
+        nonlocal status, link
         status = message.get("status", status)
+        link = dict(message.get("headers", ())).get(b"link", link.encode()).decode()
         answer.extend(message.get("body", b""))
 
     try:
@@ -147,7 +171,7 @@ async def in_process(app: Any, token: Secret, command: Command) -> Said:
             await app(scope, receive, send)
     except TimeoutError:
         raise LostError(f"The command did not end within {command.wait_s:g} s.") from None
-    return Said(status, msgspec.json.decode(bytes(answer)))
+    return Said(status, msgspec.json.decode(bytes(answer)), _following(command, link))
 
 
 def over_http(address: GuardAddress, token: Secret, command: Command) -> Said:
@@ -176,7 +200,8 @@ def over_http(address: GuardAddress, token: Secret, command: Command) -> Said:
         text = answer.read(ANSWER_BYTES_MAX + 1)
         if len(text) > ANSWER_BYTES_MAX:
             raise LostError("The guard's answer is too long; ask for less with --limit or --since")
-        return Said(answer.status, msgspec.json.decode(text))
+        link = answer.getheader("link", "")
+        return Said(answer.status, msgspec.json.decode(text), _following(command, link))
     except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
         raise LostError(
             f"The guard at {address.url} took the command but its answer did not arrive "
@@ -184,3 +209,9 @@ def over_http(address: GuardAddress, token: Secret, command: Command) -> Said:
         ) from None
     finally:
         line.close()
+
+
+def _following(command: Command, link: str) -> Command | None:
+    """The same for the next page, if there is a link to it."""
+    found = _NEXT.fullmatch(link)
+    return None if found is None else replace(command, query=dict(parse_qsl(found[1])))

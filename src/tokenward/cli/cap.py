@@ -1,6 +1,7 @@
 """`tokenward cap`: hard limits."""
 
 from argparse import Namespace
+from operator import itemgetter
 from typing import Any
 
 from tokenward.cli.desk import CommandError, Desk
@@ -61,7 +62,13 @@ def _set(args: Namespace, desk: Desk) -> None:
 def _warn_of_nobody(subject: str, desk: Desk) -> None:
     """A project comes with its first key and may be capped before; or its name is mistyped."""
     kind, _, name = subject.partition(":")
-    if kind == "project" and name not in {key["project"] for key in desk.ask("GET", "/keys")}:
+    if kind != "project":
+        return
+    try:
+        desk.ask("GET", f"/projects/{name}")
+    except CommandError as error:
+        if error.code != "project:unknown":
+            raise
         desk.note(
             f"No key is of project {name} yet: the cap waits for its first one. If you meant "
             "another project: tokenward key list"
@@ -90,7 +97,8 @@ def _remove(args: Namespace, desk: Desk) -> None:
 
 def _list(args: Namespace, desk: Desk) -> None:
     query = {"subject": _subject(args.subject) if args.subject else ""}
-    desk.tell(desk.ask("GET", "/caps", query=query), _listed)
+    caps = desk.ask("GET", "/caps", query=query)
+    desk.tell(sorted(caps, key=itemgetter("subject")), _listed)
 
 
 def _listed(caps: list[dict[str, Any]]) -> str:

@@ -140,8 +140,8 @@ def _certificate_holder(args: Namespace) -> str:
 def _without_cap(key: dict[str, Any], desk: Desk) -> str:
     """What it means that a key has no cap of its own. Caps on some models leave the others open."""
     owners = (f"project:{key['project']}", f"account:{key['account']}")
-    caps = desk.ask("GET", "/caps")
-    shared = {cap["subject"] for cap in caps if cap["subject"] in owners and not cap["model"]}
+    caps = [cap for owner in owners for cap in desk.ask("GET", "/caps", query={"subject": owner})]
+    shared = {cap["subject"] for cap in caps if not cap["model"]}
     if shared:
         held = " and ".join(owner for owner in owners if owner in shared)
         return (

@@ -21,9 +21,8 @@ from tokenward.settings import Settings
 
 AGAIN_S: Final = 0.1
 AGAIN_MAX_S: Final = 5.0
-QUICK_S: Final = 5.0
-"""A worker that lived for less died at once."""
-QUICK_MAX: Final = 5
+FAILED_MAX: Final = 5
+"""So many workers in a row that never took a call: the next one will not either."""
 STOP_WAIT_S: Final = 15.0
 """For a worker to end beyond the time its calls have; then it is killed."""
 SILENT_S: Final = 15.0
@@ -142,22 +141,21 @@ class _Crew:
 
     async def _live(self, place: _Place) -> None:
         """One worker after the other, until the crew stops."""
-        loop = asyncio.get_running_loop()
-        quick = 0
+        failed = 0
         while not self._is_stopping.is_set():
-            began_s = loop.time()
             process = await self._start(place)
             status = await process.wait()
             if self._is_stopping.is_set():
                 return
-            quick = quick + 1 if loop.time() - began_s < QUICK_S else 0
-            pause_s = min(AGAIN_S * 2**quick, AGAIN_MAX_S)
+            # One that was killed at work, however early, is no reason to stop the others.
+            failed = 0 if place.is_ready else failed + 1
+            pause_s = min(AGAIN_S * 2**failed, AGAIN_MAX_S)
             log.error(
                 "worker %d (pid %d) ended with status %d; what it held and did not settle is "
                 "charged in full; another one starts in %.1f s",
                 place.number, process.pid, status, pause_s,
             )  # fmt: skip
-            if quick >= QUICK_MAX:
+            if failed >= FAILED_MAX:
                 self._give_up(WorkersError("workers end as soon as they start; see the log above"))
                 return
             await self._pause(pause_s)

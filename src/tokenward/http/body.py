@@ -3,12 +3,27 @@
 import asyncio
 from typing import Final
 
-from tokenward.http.lifespan import Receive
+from tokenward.http.exchange import WHOLE_BODY
+from tokenward.http.lifespan import Message, Receive
 from tokenward.kernel.refusals import Refusal
 
 CALLER_GONE: Final = Refusal(
     "request:abandoned", 499, "The caller hung up before its request was complete."
 )
+
+
+TURNS: Final = 2
+"""Of the loop: in the first one the socket is read, in the second one others have heard of it."""
+
+
+async def has_come(scope: Message) -> bool:
+    """Is the whole body here, and small? Many callers write it right behind its head, so it is
+    given the time in which what is in the socket is read, and no more."""
+    for _ in range(TURNS):
+        if WHOLE_BODY in scope.get("extensions", ()):
+            return True
+        await asyncio.sleep(0)
+    return WHOLE_BODY in scope.get("extensions", ())
 
 
 async def read_body(

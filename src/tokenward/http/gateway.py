@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-from tokenward.http.body import read_body
+from tokenward.http.body import has_come, read_body
 from tokenward.http.certificates import CertificateSource
 from tokenward.http.exchange import WHOLE_BODY
 from tokenward.http.reply import AsgiReply
 from tokenward.http.routing import Routes
-from tokenward.kernel.ids import Dice, base62_number
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits.networks import TrustedProxies, client_address
 from tokenward.pipeline.flow import guard_call
@@ -24,7 +23,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 REQUEST_ID_CHARS_MAX = 128
-ID_NUMBERS = 62**20
 _ID_BYTES = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-")
 
 
@@ -35,7 +33,7 @@ class Gateway:
         self,
         guard: Guard,
         routes: Routes,
-        dice: Dice,
+        draw_id: Callable[[], str],
         *,
         trusted: TrustedProxies,
         certificates: CertificateSource,
@@ -44,7 +42,7 @@ class Gateway:
     ) -> None:
         self._guard = guard
         self._routes = routes
-        self._dice = dice
+        self._draw_id = draw_id
         self._trusted = trusted
         self._certificates = certificates
         self._read_body = partial(read_body, limit_bytes=body_bytes_max, timeout_s=body_timeout_s)
@@ -57,7 +55,7 @@ class Gateway:
                 each for each in header_list if each[0] != self._certificates.header
             )
         headers = combined(header_list)
-        request_id = request_id_from(headers.get(b"x-request-id", b"")) or self.draw_id()
+        request_id = request_id_from(headers.get(b"x-request-id", b"")) or self._draw_id()
         reply = AsgiReply(receive, send)
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
         match = self._routes.match(scope["method"], raw_path, headers)
@@ -84,12 +82,9 @@ class Gateway:
                 int(length) if length is not None else None,
                 scope.get("extensions", {}).get(WHOLE_BODY),
             ),
+            has_come=partial(has_come, scope),
         )
         await guard_call(self._guard, arrived, reply)
-
-    def draw_id(self) -> str:
-        """An id of our own for a request: `req_` and 20 base62 characters, from one draw."""
-        return "req_" + base62_number(self._dice.below(ID_NUMBERS), 20)
 
 
 def combined(header_list: tuple[tuple[bytes, bytes], ...]) -> dict[bytes, bytes]:

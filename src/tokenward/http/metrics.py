@@ -4,12 +4,13 @@ Labels are bounded: a model becomes a label only once a provider has answered fo
 the first `MODELS_MAX` of them; whoever sends random names makes no new series.
 """
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import Gauge, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -18,6 +19,8 @@ from tokenward.kernel.conventions import OPERATIONS
 from tokenward.kernel.events import Record
 
 MODELS_MAX: Final = 200
+SAMPLES_AT_ONCE: Final = 1000
+_HEADS: Final = re.compile(rb"^(?=# HELP )", re.MULTILINE)
 SECONDS: Final = (
     0.01,
     0.02,
@@ -43,7 +46,6 @@ class Metrics:
     """Counts every record; cheap enough for every request."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=True)
         self.others: Callable[[], Awaitable[list[Shown]]] | None = None
         """What the other processes of this guard count, where there are any."""
         self._models: set[str] = set()
@@ -81,20 +83,21 @@ class Metrics:
             (),
             GUARD_SECONDS,
         )
-        for shown in (
+        self._counted: tuple[Totals | Spread, ...] = (
             self._duration,
             self._first,
             self._tokens,
             self._requests,
             self._cost,
             self._guard,
-        ):
-            self.registry.register(shown)
-        self._add_gauge = partial(Gauge, registry=self.registry)
+        )
+        self._gauges: list[Gauge] = []
 
     def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
         """A gauge that is read when somebody looks."""
-        self._add_gauge(f"tokenward_{name}", what).set_function(value)
+        gauge = Gauge(f"tokenward_{name}", what, registry=None)
+        gauge.set_function(value)
+        self._gauges.append(gauge)
 
     def observe(self, record: Record) -> None:
         """Count one request."""
@@ -124,14 +127,22 @@ class Metrics:
 
     async def text(self) -> bytes:
         """The exposition, text format 0.0.4: the sums over all processes. Raises `StoreError`
-        where the others cannot be asked."""
+        where the others cannot be asked. Other work goes on while it is written."""
         if self.others is None:
-            return generate_latest(self.registry)
+            return await _written(self.pieces())
         summed = _Sums()
         summed.add(self.shown(), is_living=True)
         for is_living, shown in await self.others():
+            await asyncio.sleep(0)
             summed.add(shown, is_living)
-        return generate_latest(summed)
+        return await _written(summed.pieces())
+
+    def pieces(self) -> Iterator[Metric]:
+        """What this process counts, some series at a time."""
+        for counted in self._counted:
+            yield from counted.pieces()
+        for gauge in self._gauges:
+            yield from gauge.collect()
 
     def shown(self) -> bytes:
         """What this process counts, for another one of the same guard to add up."""
@@ -142,7 +153,8 @@ class Metrics:
                 metric.documentation,
                 [(each.name, tuple(each.labels.items()), each.value) for each in metric.samples],
             )
-            for metric in self.registry.collect()
+            for source in (*self._counted, *self._gauges)
+            for metric in source.collect()
         ]
         return msgspec.msgpack.encode(families)
 
@@ -155,7 +167,29 @@ _read_shown: Final = msgspec.msgpack.Decoder(
 ).decode
 
 
-class _Sums(Collector):
+async def _written(pieces: Iterator[Metric]) -> bytes:
+    """The exposition of metrics that come in pieces, each under its one head."""
+    blocks: dict[bytes, list[bytes]] = {}
+    for piece in pieces:
+        for block in _HEADS.split(generate_latest(_Piece(piece)))[1:]:
+            what, kind, lines = block.split(b"\n", 2)
+            blocks.setdefault(what + b"\n" + kind + b"\n", []).append(lines)
+        await asyncio.sleep(0)
+    return b"".join(part for head, lines in blocks.items() for part in (head, *lines))
+
+
+class _Piece(Collector):
+    """A piece, as the library takes it."""
+
+    def __init__(self, piece: Metric) -> None:
+        self._piece = piece
+
+    def collect(self) -> Iterator[Metric]:
+        """Just it."""
+        yield self._piece
+
+
+class _Sums:
     """Counts and gauges of several processes, added up. Of one that is gone only counts remain,
     so that they never go back; a series began when the first of them did."""
 
@@ -177,10 +211,12 @@ class _Sums(Collector):
                 else:
                     sums[series] += value
 
-    def collect(self) -> Iterator[Metric]:
-        """As the exposition wants them."""
+    def pieces(self) -> Iterator[Metric]:
+        """As the exposition wants them, some samples at a time."""
         for name, (kind, what, sums) in self._families.items():
-            metric = Metric(name, what, kind)
-            for (sample, labels), value in sums.items():
-                metric.add_sample(sample, dict(labels), value)
-            yield metric
+            samples = list(sums.items())
+            for start in range(0, max(1, len(samples)), SAMPLES_AT_ONCE):
+                metric = Metric(name, what, kind)
+                for (sample, labels), value in samples[start : start + SAMPLES_AT_ONCE]:
+                    metric.add_sample(sample, dict(labels), value)
+                yield metric

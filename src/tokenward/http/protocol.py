@@ -100,8 +100,7 @@ class StrictConnection(HttpToolsProtocol):
         self._is_whole = False  # the request has been read to its end
         self._is_deaf = False  # what still comes in is thrown away
         self._wants_keep_alive = False
-        self._head_bytes = 0  # of the head's parts so far
-        self._raw_head_bytes = 0  # of the packets that brought it
+        self._raw_head_bytes = 0  # of the packets that bring it
         self._discarded_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
@@ -154,25 +153,14 @@ class StrictConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._no = _MALFORMED
         self._is_in_head, self._is_whole = True, False
-        self._head_bytes = self._raw_head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._head_bytes += len(url)
-        super().on_url(url)
+        self._raw_head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_in_head:  # uvicorn would add a trailer to the headers of a running request
             self._reject(_TRAILERS)
-        self._head_bytes += len(name) + len(value) + 4
-        if (
-            self._head_bytes > self._limits.header_bytes
-            or len(self.headers) >= self._limits.headers
-        ):
+        self.headers.append((name.lower(), value))
+        if len(self.headers) > self._limits.headers:
             self._reject(_TOO_LARGE)
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Like uvicorn's, but refuses before the app hears of it, and parses no absolute URL."""
@@ -181,7 +169,7 @@ class StrictConnection(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         version = self.parser.get_http_version()
-        problem = self._problem(version)
+        problem = self._read_head(version)
         if problem is not None:
             self._reject(problem)
         raw_path, _, query = self.url.partition(b"?")
@@ -269,19 +257,25 @@ class StrictConnection(HttpToolsProtocol):
         elif self._is_idle() and not self._is_deaf:
             self.transport.close()
 
-    def _problem(self, version: str) -> _No | None:
+    def _read_head(self, version: str) -> _No | None:
+        """Why this head is not passed on; None if it is."""
         if version not in ("1.1", "1.0"):
             return _VERSION  # llhttp lets 0.9 and 2.0 through
         if self.parser.should_upgrade():
             return _UPGRADE  # llhttp would take this request's body for another protocol
         if not self.url.startswith(b"/") or b"#" in self.url:
             return _TARGET  # CONNECT, `*` and absolute URLs: a host to be confused about
-        hosts = 0
+        hosts, head_bytes = 0, len(self.url)
         for name, value in self.headers:
+            head_bytes += len(name) + len(value) + 4
             if name == b"host":
                 hosts += 1
+            elif name == b"expect":
+                self.expect_100_continue |= value.lower() == b"100-continue"
             elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
                 return _CODING  # llhttp takes `gzip, chunked`, and chunked in HTTP/1.0
+        if head_bytes > self._limits.header_bytes:
+            return _TOO_LARGE
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             return _NO_HOST
         return None

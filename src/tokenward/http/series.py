@@ -6,12 +6,14 @@ what is shown is the same, names and order too.
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import INF, floatToGoString
 
+SERIES_AT_ONCE: Final = 50
 Labels = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
 
@@ -35,12 +37,17 @@ class Totals(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """As the exposition wants it."""
-        metric = Metric(self._name, self._what, "counter")
-        for values, total in self._sums.items():
-            labels = dict(zip(self._labels, values, strict=True))
-            metric.add_sample(f"{self._name}_total", labels, total)
-            metric.add_sample(f"{self._name}_created", labels, self._began_s[values])
-        yield metric
+        return _whole(self.pieces())
+
+    def pieces(self) -> Iterator[Metric]:
+        """The same, some series at a time."""
+        for some in _some(self._sums):
+            metric = Metric(self._name, self._what, "counter")
+            for values in some:
+                labels = dict(zip(self._labels, values, strict=True))
+                metric.add_sample(f"{self._name}_total", labels, self._sums[values])
+                metric.add_sample(f"{self._name}_created", labels, self._began_s[values])
+            yield metric
 
 
 class _Series:
@@ -84,14 +91,37 @@ class Spread(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """As the exposition wants it."""
-        metric = Metric(self._name, self._what, "histogram")
-        for values, series in self._series.items():
-            labels = dict(zip(self._labels, values, strict=True))
-            hits = 0.0
-            for edge, hit in zip(self._edges, series.hits, strict=True):
-                hits += hit
-                metric.add_sample(f"{self._name}_bucket", {**labels, "le": edge}, hits)
-            metric.add_sample(f"{self._name}_count", labels, hits)
-            metric.add_sample(f"{self._name}_sum", labels, series.total)
-            metric.add_sample(f"{self._name}_created", labels, series.began_s)
-        yield metric
+        return _whole(self.pieces())
+
+    def pieces(self) -> Iterator[Metric]:
+        """The same, some series at a time."""
+        for some in _some(self._series):
+            metric = Metric(self._name, self._what, "histogram")
+            for values in some:
+                self._show(values, metric)
+            yield metric
+
+    def _show(self, values: Labels, metric: Metric) -> None:
+        labels, series = dict(zip(self._labels, values, strict=True)), self._series[values]
+        hits = 0.0
+        for edge, hit in zip(self._edges, series.hits, strict=True):
+            hits += hit
+            metric.add_sample(f"{self._name}_bucket", {**labels, "le": edge}, hits)
+        metric.add_sample(f"{self._name}_count", labels, hits)
+        metric.add_sample(f"{self._name}_sum", labels, series.total)
+        metric.add_sample(f"{self._name}_created", labels, series.began_s)
+
+
+def _some(series: Iterable[Labels]) -> Iterator[list[Labels]]:
+    """Those there are now, some at a time; at least once, for a metric without any is shown too."""
+    labels = list(series)
+    for start in range(0, max(1, len(labels)), SERIES_AT_ONCE):
+        yield labels[start : start + SERIES_AT_ONCE]
+
+
+def _whole(pieces: Iterator[Metric]) -> Iterator[Metric]:
+    """One metric of all its pieces."""
+    metric = next(pieces)
+    for piece in pieces:
+        metric.samples += piece.samples
+    yield metric

@@ -22,11 +22,10 @@ def base62_text(dice: Dice, length: int) -> str:
 
 def base62_number(number: int, width: int) -> str:
     """`number` in base62, left-padded with `0` to `width`. Raises ValueError if it does not fit."""
-    pairs = []
-    while number:
+    digits = ""
+    for _ in range(0, width, 2):
         number, pair = divmod(number, 3844)
-        pairs.append(_PAIRS[pair])
-    digits = "".join(reversed(pairs)).lstrip("0")
-    if len(digits) > width:
+        digits = _PAIRS[pair] + digits
+    if number or (width % 2 and digits[0] != "0"):
         raise ValueError("number does not fit the width")
-    return digits.rjust(width, "0")
+    return digits[-width:]

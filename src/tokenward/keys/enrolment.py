@@ -80,4 +80,4 @@ def enrol(
 
 
 def _box(code: Secret) -> AESGCM:
-    return AESGCM(hmac.digest(code.reveal().encode("ascii"), _LABEL, "sha256"))
+    return AESGCM(code.mac(_LABEL))

@@ -126,7 +126,7 @@ def end(family: Family, why: str, now_ms: int) -> Family:
 
 def _secret(family_id: str, number: int, pepper: Secret) -> str:
     shown = base62_number(number, NUMBER_CHARS)
-    key = hmac.digest(pepper.reveal().encode("utf-8"), _LABEL, "sha256")
+    key = pepper.mac(_LABEL)
     mac = hmac.digest(key, f"{family_id}.{shown}".encode("ascii"), "sha256")
     return shown + base62_number(int.from_bytes(mac) % _BASE**_MAC_CHARS, _MAC_CHARS)
 

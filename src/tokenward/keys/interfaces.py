@@ -3,9 +3,10 @@
 from typing import Protocol
 
 from tokenward.kernel.incidents import Incident
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.families import Family
-from tokenward.keys.records import KeyRecord
+from tokenward.keys.records import Census, KeyRecord
 
 
 class View(Protocol):
@@ -61,8 +62,14 @@ class KeyStore(Protocol):
         """
         ...
 
-    async def all(self) -> list[KeyRecord]:
-        """Every key, oldest first."""
+    async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
+        """The oldest keys after that one, by creation and then id; the last page is shorter than
+        `limit`. Reads no more than it gives."""
+        ...
+
+    async def census(self, now_ms: int, ends_ms: int, unused_ms: int) -> Census:
+        """All keys, counted: which of the live ones end before `ends_ms`, and which were not used
+        since `unused_ms`."""
         ...
 
     def used(self, key_id: str, at_ms: int) -> None:

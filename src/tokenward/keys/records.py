@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from tokenward.kernel.pages import Seen
+
 KEY_STATES = ("live", "frozen", "revoked", "expired")
 BINDINGS: Final = ("none", "dpop", "dpop+body", "mtls")
 OLD_SECRETS_MAX: Final = 3
@@ -77,6 +79,11 @@ class KeyRecord:
     holder: str = ""
     enrolment: Enrolment | None = field(default=None, repr=False)
 
+    @property
+    def seen(self) -> Seen:
+        """Where a page that ends with it ends."""
+        return self.created_ms, self.id
+
     def has_ended(self, now_ms: int) -> bool:
         """The key's time is over, whatever its state."""
         return self.expires_ms is not None and now_ms >= self.expires_ms
@@ -86,3 +93,26 @@ class KeyRecord:
         if self.state == "live" and self.has_ended(now_ms):
             return "expired"
         return self.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Some:
+    """How many there are, and the ids of the oldest few."""
+
+    count: int = 0
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """All keys, counted. Of the `live` ones, `bearers` are bound to nobody, `ending` end soon,
+    `waiting` are bound and have no holder yet, `unused` were not used for long."""
+
+    count: int
+    live: int
+    bearers: int
+    latest_ms: int
+    """When the newest was created, 0 without any."""
+    ending: Some
+    waiting: Some
+    unused: Some

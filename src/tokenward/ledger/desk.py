@@ -1,12 +1,15 @@
 """What every store does alike where people set caps and add credit."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from tokenward.kernel.money import NUSD_MAX, format_usd
 from tokenward.ledger.cap_text import parse_subject
 from tokenward.ledger.chain import Entry
+from tokenward.ledger.notes import Notebook, note_cap
 from tokenward.ledger.records import Cap, CapStatus, Unit, Window
+from tokenward.ledger.recount import Recount
 from tokenward.ledger.windows import find_zone, window_bounds
 from tokenward.ledger.wording import CREDIT_ID
 
@@ -62,6 +65,30 @@ def owner_of(cap: Cap) -> dict[str, str]:
     return {"account": "", "project": "", "key": "", kind: name}
 
 
+def note_change(book: Notebook, kind: str, cap: Cap, since_ms: int, at_ms: int) -> None:
+    """Append that the cap was set or removed, so that its counters can be proved."""
+    owner = owner_of(cap)
+    book.note(
+        kind,
+        at_ms,
+        account=owner["account"],
+        project=owner["project"],
+        key=owner["key"],
+        detail=note_cap(cap, since_ms),
+    )
+
+
+def note_credit(book: Notebook, added: Cap, now: Cap, since_ms: int, why: str) -> None:
+    """Append that credit was added, and what it is now."""
+    book.note(
+        "credit",
+        added.created_ms,
+        account=owner_of(added)["account"],
+        nusd=added.limit,
+        detail=note_cap(now, since_ms, why),
+    )
+
+
 def posting(cap: Cap, at_ms: int, model: str, nusd: int, tokens: int, calls: int) -> Entry:
     """What was posted to the cap's subject at one model, as an entry to count."""
     owner = owner_of(cap)
@@ -69,6 +96,25 @@ def posting(cap: Cap, at_ms: int, model: str, nusd: int, tokens: int, calls: int
         0, 0, "overrun", 0, at_ms, owner["account"], owner["project"], owner["key"], model,
         nusd, tokens, calls, 0, 0, 0, 0, "",
     )  # fmt: skip
+
+
+def counters_of(
+    cap: Cap, counted: Counted, newest: Iterable[Entry], held: Iterable[Entry]
+) -> list[tuple[str, int, int | None, int, int, int]]:
+    """Counters of a new cap, from what was counted, what was posted since then and what is held:
+    cap, start and end of the window, spent, held and running of each."""
+    recount = Recount([(cap, counted.since_ms)])
+    for entry in (*counted.postings, *newest, *held):
+        recount.feed(entry)
+    return [
+        (cap.id, start_ms, sums.resets_ms, sums.spent, sums.held, sums.running)
+        for (_, start_ms), sums in recount.sums.items()
+    ]
+
+
+def running_windows(caps: Iterable[Cap], now_ms: int) -> list[tuple[str, int]]:
+    """Which counter says where each cap stands now: its cap, and the start of its window."""
+    return [(cap.id, window_bounds(cap.window, cap.zone, now_ms)[0]) for cap in caps]
 
 
 def status_of(

@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from tokenward.kernel.events import Event
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.records import (
     Account,
@@ -13,6 +14,7 @@ from tokenward.ledger.records import (
     Finding,
     Hold,
     HoldAsk,
+    Project,
     Settlement,
     UsageRow,
 )
@@ -58,8 +60,12 @@ class Ledger(Protocol):
         """False if there is none."""
         ...
 
-    async def caps(self, now_ms: int, subject: str = "") -> list[CapStatus]:
-        """Every cap and where it stands after what was asked before, credit included."""
+    async def caps(
+        self, now_ms: int, subject: str = "", after: Seen = BEGINNING, limit: int = PAGE_MAX
+    ) -> list[CapStatus]:
+        """The oldest caps (of the subject, if one is given) after that one, by creation and then
+        id, and where each stands after what was asked before, credit included. The last page is
+        shorter than `limit`; reads no more than it gives."""
         ...
 
     async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
@@ -74,13 +80,34 @@ class Books(Protocol):
         """False if it exists already."""
         ...
 
-    async def accounts(self) -> list[Account]:
-        """Every account with its credit (None: never had any, so credit does not limit it)."""
+    async def accounts(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[Account]:
+        """The oldest accounts after that one, by creation and then name, each with its credit
+        (None: never had any, so credit does not limit it). The last page is shorter."""
         ...
 
-    async def usage(self, by: str, since_ms: int, until_ms: int) -> list[UsageRow]:
+    async def find_account(self, name: str) -> Account | None:
+        """The account with this name."""
+        ...
+
+    async def find_project(self, name: str) -> Project | None:
+        """The project with this name: it has, or had, a key."""
+        ...
+
+    async def usage(
+        self,
+        by: str,
+        since_ms: int,
+        until_ms: int,
+        after: str | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[UsageRow]:
         """What calls taken on in [since, until) cost, by `key`, `project`, `account`, `model` or
-        `day` (UTC). A call counts when it was taken on, as it does for caps (L9)."""
+        `day` (UTC): the first rows after that one, by name; the last page is shorter than `limit`.
+        A call counts when it was taken on, as it does for caps (L9)."""
+        ...
+
+    async def spent(self, since_ms: int, until_ms: int) -> UsageRow:
+        """The same in all, by nothing ("")."""
         ...
 
     async def events(self, after: int, limit: int) -> list[tuple[int, Event]]:

@@ -1,8 +1,51 @@
-"""What the details of entries say: caps as they were set, keys as they became."""
+"""Entries about no call, and what their details say: caps as they were set, keys as they became."""
+
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from tokenward.kernel.events import Event
+from tokenward.ledger.chain import Entry
 from tokenward.ledger.records import Cap, Unit, Window
+
+to_json: Final = msgspec.json.Encoder().encode
+
+
+class Notebook(Protocol):
+    """The end of the ledger inside one transaction; each store has its own way to write it."""
+
+    __slots__ = ()
+
+    def next_seq(self) -> int:
+        """The number that the next entry will have."""
+        ...
+
+    def write(self, entry: Entry) -> None:
+        """Append an entry; its `seq` is `next_seq()`."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """Keep an event for people and pagers."""
+        ...
+
+    def note(
+        self,
+        kind: str,
+        at_ms: int,
+        *,
+        account: str = "",
+        project: str = "",
+        key: str = "",
+        nusd: int = 0,
+        detail: Any = None,
+    ) -> None:
+        """Append an entry that is about no call: a cap, a credit, a key, an account."""
+        seq, text = self.next_seq(), to_json({} if detail is None else detail).decode("utf-8")
+        self.write(
+            Entry(
+                seq, at_ms, kind, 0, at_ms, account, project, key, "", nusd, 0, 0, 0, 0, 0, 0, text
+            )
+        )
 
 
 class CapNote(msgspec.Struct, frozen=True, kw_only=True):

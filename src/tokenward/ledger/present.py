@@ -24,16 +24,19 @@ def show_cap(status: CapStatus) -> JsonObject:
     }
 
 
-def show_usage(rows: Sequence[UsageRow], since_ms: int, until_ms: int) -> JsonObject:
-    """`usage`: the sums and the rows behind them."""
+def show_usage(
+    rows: Sequence[UsageRow], since_ms: int, until_ms: int, total: UsageRow | None = None
+) -> JsonObject:
+    """`usage`: the sums and the rows behind them; `total`, where these are not all rows."""
+    summed = rows if total is None else (total,)
     return {
         "since": rfc3339(since_ms),
         "until": rfc3339(until_ms),
-        "cost_nusd": sum(row.cost_nusd for row in rows),
-        "calls": sum(row.calls for row in rows),
-        "input_tokens": sum(row.input_tokens for row in rows),
-        "output_tokens": sum(row.output_tokens for row in rows),
-        "estimates": sum(row.estimates for row in rows),
+        "cost_nusd": sum(row.cost_nusd for row in summed),
+        "calls": sum(row.calls for row in summed),
+        "input_tokens": sum(row.input_tokens for row in summed),
+        "output_tokens": sum(row.output_tokens for row in summed),
+        "estimates": sum(row.estimates for row in summed),
         "rows": [
             {
                 "by": row.by,

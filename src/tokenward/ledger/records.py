@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tokenward.kernel.bound import CostBound
+from tokenward.kernel.pages import Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
 
@@ -48,6 +49,11 @@ class Cap:
     zone: str = "UTC"
     throttles: bool = False
     created_ms: int
+
+    @property
+    def seen(self) -> Seen:
+        """Where a page that ends with it ends."""
+        return self.created_ms, self.id
 
 
 class Standing(Protocol):
@@ -154,6 +160,20 @@ class Account:
     name: str
     created_ms: int
     credit_nusd: int | None
+
+    @property
+    def seen(self) -> Seen:
+        """Where a page that ends with it ends."""
+        return self.created_ms, self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What keys are for, and which account pays for it."""
+
+    name: str
+    account: str
+    created_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Rebuild every counter from the entries alone (F-3)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Self
 
 from tokenward.ledger.chain import ENDING_KINDS, POSTING_KINDS, Entry
 from tokenward.ledger.records import Cap, Unit
@@ -49,6 +50,29 @@ class Recount:
             self._move(self._open.pop(entry.hold), held=-1)
         if entry.kind in POSTING_KINDS:
             self._move(entry, spent=1)
+
+    def copy(self) -> Self:
+        """The same, fed on without changing this one; caps, which never change, are shared."""
+        other = type(self)(())
+        other.sums = {counted: replace(sums) for counted, sums in self.sums.items()}
+        other._open = dict(self._open)
+        other._caps = self._caps
+        return other
+
+    def corrections(
+        self, stated: dict[tuple[str, int], tuple[int, int, int]]
+    ) -> list[tuple[str, int, int | None, int, int, int]]:
+        """Counters that are wrong, as they must be: cap, start and end of the window, spent, held
+        and running. `stated` maps cap and start to what is said; what nothing was counted for is
+        zero, and its end is not known."""
+        left = dict(stated)
+        wrong: list[tuple[str, int, int | None, int, int, int]] = []
+        for (cap_id, start_ms), sums in self.sums.items():
+            amounts = (sums.spent, sums.held, sums.running)
+            if left.pop((cap_id, start_ms), (0, 0, 0)) != amounts:
+                wrong.append((cap_id, start_ms, sums.resets_ms, *amounts))
+        wrong += [(*counted, None, 0, 0, 0) for counted, said in left.items() if any(said)]
+        return wrong
 
     def _move(self, entry: Entry, spent: int = 0, held: int = 0) -> None:
         for sums, amount in self._touched(entry):

@@ -53,11 +53,11 @@ def client_address(peer: str | None, headers: dict[bytes, bytes], trusted: Trust
     address = _address(peer or "")
     if address is None:
         return ""
+    if not (trusted.networks and _is_in(address, trusted.networks)):
+        return _written(address)
     said = headers.get(trusted.header)
-    if not _is_in(address, trusted.networks):
-        return str(address)
     caller = _caller(said, trusted.networks) if said else None
-    return "" if caller is None else str(caller)
+    return "" if caller is None else _written(caller)
 
 
 def allows_network(cidrs: tuple[str, ...], address: str) -> Refusal | None:
@@ -122,6 +122,10 @@ def _short_address(text: str) -> Address | None:
     if isinstance(address, IPv6Address):
         return address.ipv4_mapped or IPv6Address(int(address))
     return address
+
+
+_written: Final = lru_cache(maxsize=4096)(str)
+"""An address in canonical form."""
 
 
 def _network(cidr: str) -> Network:

@@ -20,7 +20,7 @@ from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Reply
 from tokenward.pipeline.looking import look_again
 from tokenward.pipeline.notes import Notes
-from tokenward.pipeline.proving import prove
+from tokenward.pipeline.proving import prove, use_up_even_so
 from tokenward.pipeline.refusing import BUG, STORE_DOWN, refuse
 from tokenward.pipeline.stages import Arrived, Held, Settled
 
@@ -50,10 +50,10 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
 
     read = await steps.inspect(guard, bound)  # 3
     if isinstance(read, Refusal):
-        return read
+        return await use_up_even_so(guard, bound, read, notes)
     notes.read(read)
 
-    held = await steps.limit_and_hold(guard, read, reply)  # 4
+    held = await steps.limit_and_hold(guard, read, reply, notes)  # 4
     if isinstance(held, Refusal):
         return held
     notes.hold(held)
@@ -79,7 +79,11 @@ async def _spend(guard: Guard, held: Held, reply: Reply, notes: Notes) -> Refusa
     notes.meter(metered)
     settling = steps.settle(guard, metered)  # 9: in effect now, durable when awaited
     await steps.finish(answered, reply)
-    settled = Settled(metered=metered, settlement=await settling)
+    try:
+        settled = Settled(metered=metered, settlement=await settling)
+    except StoreError as fault:  # it was sent: nobody is told that it was not, and to call again
+        notes.fault = type(fault).__name__
+        return answered.refusal
     notes.settle(settled)
     steps.learn(guard, settled)  # 10
     return answered.refusal

@@ -1,7 +1,7 @@
 """Step 7: out to the provider and back, with every way it can end."""
 
 import asyncio
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -100,14 +100,15 @@ async def forward(
     notes.send(guard.clock.monotonic_s())
     try:
         answer = await _send(guard, cleared, running.look)
-        notes.answer(answer.status, provider_request_id(answer))
+        their_id = provider_request_id(answer)
+        notes.answer(answer.status, their_id)
         dialect = cleared.read.bound.known.arrived.dialect
         reader = dialect.reader(cleared.read.ask, answer.status, answer.headers)
         is_stream = is_event_stream(answer)
         if is_stream or cleared.read.ask.stream:
             # Of anything else the rest follows its head at once, whoever is still there.
             reply.watch(partial(running.cut_after, guard.limits.hangup_drain_s, HUNG_UP))
-        head = answer_headers(answer, request_id)
+        head = answer_headers(answer, request_id, their_id)
         outcome = await pass_on(
             answer, reader, reply, passage, head, guard.clock, is_stream=is_stream
         )
@@ -136,7 +137,7 @@ async def forward(
         reading=reader.reading() if reader is not None else NOT_READ,
         status=answer.status if answer is not None else 0,
         tail=passage.tail,
-        is_stream=is_stream,
+        may_tell=is_stream and passage.may_tell,
         refusal=None if passage.has_started else reason,
         interruption=reason if passage.has_started else None,
         rest=answer if is_open else None,
@@ -171,12 +172,11 @@ def provider_url(provider: Provider, arrived: Arrived) -> str:
 def provider_headers(arrived: Arrived, provider: Provider) -> Headers:
     """The caller's headers without what must stay here, plus the provider's credential. One of our
     keys stays here in whatever header it came: callers of other gateways have places of theirs."""
-    named = arrived.headers.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
+    kept_here = _kept_here(arrived.headers.get(b"connection", b""))
     kept = [
         (name, value)
         for name, value in arrived.header_list
-        if name not in KEPT_FROM_PROVIDER
-        and name not in named
+        if name not in kept_here
         and not name.startswith(b"x-forwarded-")
         and value.find(OUR_KEYS) < 0  # bytes are searched in half the time of `in`
     ]
@@ -184,6 +184,13 @@ def provider_headers(arrived: Arrived, provider: Provider) -> Headers:
     if provider.credential is not None:
         kept.extend(arrived.dialect.credential(provider.credential))
     return tuple(kept)
+
+
+@lru_cache(maxsize=64)
+def _kept_here(connection: bytes) -> frozenset[bytes]:
+    """What is not for the provider, and what speaks of the caller's connection alone: RFC 9110
+    section 7.6.1."""
+    return KEPT_FROM_PROVIDER.union(connection.lower().replace(b" ", b"").split(b","))
 
 
 async def let_go(answer: Answer) -> None:

@@ -15,6 +15,7 @@ from tokenward.keys.access_tokens import AccessTokens
 from tokenward.keys.interfaces import GrantStore, KeyStore, View
 from tokenward.ledger.interfaces import Ledger
 from tokenward.limits.interfaces import Limiter
+from tokenward.pipeline.admitting import Admission
 from tokenward.pipeline.interfaces import Provider, Upstream
 from tokenward.pipeline.running import RunningCalls
 from tokenward.prices.book import PriceBook
@@ -64,6 +65,7 @@ class Guard:
     ledger: Ledger
     prices: PriceBook
     limiter: Limiter
+    admission: Admission
     providers: tuple[Provider, ...]
     upstreams: Mapping[str, Upstream]
     running: RunningCalls

@@ -6,6 +6,7 @@ bills on), but bounds it; a cut answer never looks complete to the caller.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from tokenward.kernel.clock import Clock
@@ -44,24 +45,26 @@ KEPT_INSIDE: Final = frozenset(
 )
 
 
-def answer_headers(answer: Answer, request_id: str) -> Headers:
-    """The provider's headers for the caller, without what must stay inside, plus our id."""
-    named = {
-        token.strip().lower()
-        for name, value in answer.headers
-        if name == b"connection"
-        for token in value.split(b",")
-    }
-    kept = [
-        (name, value)
-        for name, value in answer.headers
-        if name not in HOP_BY_HOP and name not in KEPT_INSIDE and name not in named
-    ]
-    theirs = provider_request_id(answer)
+EVENT_WAITS_BYTES: Final = 64 * 1024
+"""An event that is longer than this (a picture) goes as it comes."""
+_BLANK_LINES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+def answer_headers(answer: Answer, request_id: str, theirs: bytes) -> Headers:
+    """The provider's headers for the caller, without what must stay inside, plus our id and
+    `theirs`."""
+    inside = _kept_inside(b",".join(v for name, v in answer.headers if name == b"connection"))
+    kept = [(name, value) for name, value in answer.headers if name not in inside]
     if theirs:
         kept.append((b"x-provider-request-id", theirs))
     kept.append((b"x-request-id", request_id.encode("ascii")))
     return tuple(kept)
+
+
+@lru_cache(maxsize=64)
+def _kept_inside(connection: bytes) -> frozenset[bytes]:
+    named = (token.strip().lower() for token in connection.split(b","))
+    return HOP_BY_HOP | KEPT_INSIDE | frozenset(named)
 
 
 def provider_request_id(answer: Answer) -> bytes:
@@ -73,15 +76,44 @@ def provider_request_id(answer: Answer) -> bytes:
 
 
 @dataclass(slots=True)
+class Events:
+    """Lets whole events through. `begun` is the beginning of one that is still coming.
+
+    `is_within`: the caller has the beginning of one that was too long to wait for, so nothing else
+    may follow before its end.
+    """
+
+    begun: bytes = b""
+    is_within: bool = False
+
+    def let_through(self, ready: bytes) -> bytes:
+        """What may go now: up to the last blank line, in whichever way lines end, and comments, by
+        which some servers keep a connection alive."""
+        body = self.begun + ready
+        ends = (body.rfind(blank) + len(blank) for blank in _BLANK_LINES if blank in body)
+        end = len(body) if body.endswith(b"\n\n") else max(ends, default=0)
+        if body[end : end + 1] == b":" and body.endswith(b"\n"):
+            lines = body[end:].splitlines()
+            end = len(body) if all(line.startswith(b":") for line in lines) else end
+        self.is_within &= end == 0
+        if self.is_within or len(body) - end > EVENT_WAITS_BYTES:
+            self.is_within, end = True, len(body)
+        self.begun = body[end:]
+        return body[:end]
+
+
+@dataclass(slots=True)
 class Passage:
     """What has passed so far; kept outside the loop because a cut may come at any await.
 
     `tail` is what the caller has not got yet; `is_at_end` says the provider's body was read to
-    its end, so that the connection can be used again.
+    its end, so that the connection can be used again. `may_tell`: an event with an error can
+    follow what the caller has.
     """
 
     has_started: bool = False
     is_at_end: bool = False
+    may_tell: bool = True
     tail: bytes = b""
     first_byte_s: float | None = None
 
@@ -98,13 +130,15 @@ async def pass_on(
 ) -> Outcome:
     """Pass the answer on until its end or the reader's word that all is said.
 
-    A streamed answer goes piece by piece as it comes. Of any other the last piece is kept back
-    (of a list of answers its last bracket): with it the caller has a whole document, and may call
-    again before this one is settled.
+    A streamed answer goes event by event as it comes: one that breaks off within an event can then
+    still be told apart from one that ended. Of any other the last piece is kept back (of a list of
+    answers its last bracket): with it the caller has a whole document, and may call again before
+    this one is settled.
     Returns COMPLETE, or BROKEN when the body broke off. A cut arrives as `CancelledError` from
     any await and is the flow's business.
     """
     is_list: bool | None = None
+    events = Events()
     passage.has_started = True
     await reply.start(answer.status, head)
     try:
@@ -113,9 +147,12 @@ async def pass_on(
                 passage.first_byte_s = clock.monotonic_s()
             ready = reader.feed(chunk)
             if reader.is_final:
-                passage.tail = ready
+                passage.tail = events.begun + ready
                 return Outcome.COMPLETE
-            if not is_stream:
+            if is_stream:
+                ready = events.let_through(ready)
+                passage.may_tell = not events.is_within
+            else:
                 if is_list is None:
                     is_list = ready.startswith(b"[")
                 keep_back = _keep_bracket if is_list else _keep_piece
@@ -123,10 +160,13 @@ async def pass_on(
             if ready:
                 await reply.write(ready)
     except BrokenError:
-        passage.tail += reader.finish()
+        tail = reader.finish()
+        # Half an event is nothing to the caller, and would spoil the error that comes after it.
+        passage.tail += events.let_through(tail) if is_stream else tail
+        passage.may_tell = not events.is_within
         return Outcome.BROKEN
     passage.is_at_end = True
-    passage.tail += reader.finish()
+    passage.tail += events.begun + reader.finish()
     return Outcome.COMPLETE
 
 

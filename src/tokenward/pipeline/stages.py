@@ -9,6 +9,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tokenward.binding.certificates import Certificate
+from tokenward.binding.dpop import Proof
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.usage import Usage
 from tokenward.keys.access_tokens import AccessToken
@@ -37,6 +38,8 @@ class Arrived(Struct, frozen=True, kw_only=True):
     certificate: Certificate | None = None
     """The caller's TLS certificate (RFC 8705), None without one."""
     read_body: Callable[[], Awaitable[bytes | Refusal]]
+    has_come: Callable[[], Awaitable[bool]]
+    """Whether the body is here: then reading it waits for nobody. Answers at once, or nearly."""
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -63,12 +66,14 @@ class Known(Struct, frozen=True, kw_only=True):
 
 class Bound(Struct, frozen=True, kw_only=True):
     """Step 2: whoever calls has shown what the key's binding demands (`none` demands nothing).
-    `thumbprint` is the holder's; `body` is there if the proof covers it."""
+    `thumbprint` is the holder's; `body` is there if the proof covers it. `unused` is a good proof
+    that is used up in step 4, together with the limits of the key: until then nothing waits."""
 
     known: Known
     proof_kind: str
     thumbprint: str = ""
     body: bytes | None = None
+    unused: Proof | None = None
 
 
 class Read(Struct, frozen=True, kw_only=True):
@@ -142,15 +147,16 @@ class Answered(Struct, frozen=True, kw_only=True):
     """Step 7: the provider has answered. `tail` is the last piece, kept back until money is
     settled, so that a caller's next call never waits for money that is already free.
     `refusal` is what the caller must be told because nothing of an answer was sent to it;
-    `interruption` is why an answer that was begun is not whole. `rest` is the provider's answer
-    whose last word was said but whose end was not read yet."""
+    `interruption` is why an answer that was begun is not whole; `may_tell`: it is told as a last
+    event. `rest` is the provider's answer whose last word was said but whose end was not read yet.
+    """
 
     cleared: Cleared
     outcome: Outcome
     reading: Reading
     status: int
     tail: bytes
-    is_stream: bool = False
+    may_tell: bool = False
     refusal: Refusal | None = None
     interruption: Refusal | None = None
     rest: Answer | None = None

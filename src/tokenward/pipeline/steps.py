@@ -11,8 +11,6 @@ from tokenward.keys.access_tokens import binding_of, is_token
 from tokenward.keys.caveats import allows_any_model, allows_model, allows_route
 from tokenward.keys.format import read_key_id
 from tokenward.ledger.records import Charge, Settlement
-from tokenward.limits.interfaces import UNLIMITED, KeyLimits, Place
-from tokenward.limits.local import ANYWHERE
 from tokenward.limits.networks import allows_network
 from tokenward.pipeline import holding
 from tokenward.pipeline.forward import CREDENTIALS_IN_QUERY, let_go
@@ -20,6 +18,7 @@ from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Provider, Reply
 from tokenward.pipeline.looking import STALE_VIEW, still_good
 from tokenward.pipeline.notes import Notes
+from tokenward.pipeline.proving import enter, use_up_even_so
 from tokenward.pipeline.relay import stream_error
 from tokenward.pipeline.stages import (
     Answered,
@@ -192,13 +191,13 @@ def choose_provider(providers: tuple[Provider, ...], ask: Ask) -> Provider | Ref
     )
 
 
-async def limit_and_hold(guard: Guard, read: Read, reply: Reply) -> Held | Refusal:
+async def limit_and_hold(guard: Guard, read: Read, reply: Reply, notes: Notes) -> Held | Refusal:
     """Step 4: is it within the key's limits, and is there money? The hold is durable here."""
     known = read.bound.known
     refusal = allows_network(known.key.caveats.cidrs, known.arrived.client_ip)
     if refusal is not None:
-        return refusal
-    place = await _enter(guard, known)
+        return await use_up_even_so(guard, read.bound, refusal, notes)
+    place = await enter(guard, read.bound, notes)
     if isinstance(place, Refusal):
         return place
     if known.arrived.route.meter is Meter.FREE:
@@ -211,13 +210,6 @@ async def limit_and_hold(guard: Guard, read: Read, reply: Reply) -> Held | Refus
     if isinstance(held, Refusal):
         place.leave()
     return held
-
-
-async def _enter(guard: Guard, known: Known) -> Place | Refusal:
-    """Nobody is asked about a key without limits."""
-    caveats = known.key.caveats
-    limits = KeyLimits(caveats.rpm, caveats.tpm, caveats.concurrency)
-    return ANYWHERE if limits == UNLIMITED else await guard.limiter.enter(known.key.id, limits)
 
 
 def score(held: Held) -> Scored:
@@ -297,7 +289,7 @@ async def finish(answered: Answered, reply: Reply) -> None:
     if answered.refusal is None:
         if answered.interruption is None:
             await reply.end(answered.tail)
-        elif answered.is_stream:
+        elif answered.may_tell:
             arrived = answered.cleared.read.bound.known.arrived
             error = arrived.dialect.error(answered.interruption, arrived.request_id)
             await reply.end(answered.tail + stream_error(error))

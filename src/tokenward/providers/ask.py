@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.usage import Usage
 
 
@@ -80,5 +81,8 @@ class Ask(Struct, frozen=True, kw_only=True, gc=False):
     """Why the cost has no upper bound at all; such a call is refused where a cap applies."""
     wants_usage: bool = False
     stored: bool = False
+    given: JsonObject = {}
+    """Members of the body that the guard may have to set, as the caller gave them: so that setting
+    them needs no second look through the body."""
     counted_text: tuple[str, ...] = ()
     """Texts of the request, for an exact token count where the cheap bound does not fit."""

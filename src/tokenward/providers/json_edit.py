@@ -90,7 +90,8 @@ def find_value(body: bytes, path: tuple[str, ...]) -> tuple[int, int] | None:
 def _insert_at(body: bytes, brace: int, name: str, value: object) -> bytes:
     at = brace + 1
     comma = b"" if body[_skip_space(body, at)] == ord("}") else b","
-    return body[:at] + _encode(name) + b":" + _encode(value) + comma + body[at:]
+    # A view, so that a large body is copied once.
+    return b"".join((body[:at], _encode(name), b":", _encode(value), comma, memoryview(body)[at:]))
 
 
 def _encode(value: object) -> bytes:

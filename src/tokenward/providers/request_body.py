@@ -25,18 +25,24 @@ def invalid(reason: str) -> Refusal:
 
 def read_object(request: Request) -> JsonObject:
     """The body as one strict JSON object; its headers must not say that it is anything else."""
-    media_type, _, parameters = request.headers.get(b"content-type", b"").lower().partition(b";")
-    if media_type.strip() not in (b"", b"application/json"):
-        raise ValueError("content-type: must be application/json")
-    charset = parameters.replace(b'"', b"").partition(b"charset=")[2].partition(b";")[0].strip()
-    if charset not in (b"", b"utf-8", b"utf8"):
-        raise ValueError("content-type: JSON is UTF-8")
+    content_type = request.headers.get(b"content-type", b"")
+    if content_type != b"application/json":
+        _check_type(content_type)
     if request.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise ValueError("content-encoding: a compressed body cannot be read; send it plain")
     try:
         return parse_object(request.body)
     except ValueError as error:
         raise ValueError(f"The body cannot be read as JSON: {error}.") from None
+
+
+def _check_type(content_type: bytes) -> None:
+    media_type, _, parameters = content_type.lower().partition(b";")
+    if media_type.strip() not in (b"", b"application/json"):
+        raise ValueError("content-type: must be application/json")
+    charset = parameters.replace(b'"', b"").partition(b"charset=")[2].partition(b";")[0].strip()
+    if charset not in (b"", b"utf-8", b"utf8"):
+        raise ValueError("content-type: JSON is UTF-8")
 
 
 def as_object(value: JsonValue, where: str) -> JsonObject:

@@ -36,6 +36,8 @@ class EventSplitter:
         if self.overflowed:
             return [chunk] if chunk else []
         buffer = self._buffer
+        if not buffer and len(chunk) <= self._limit and _is_plain(chunk):
+            return [event + b"\n\n" for event in chunk[:-2].split(b"\n\n")]
         buffer += chunk
         events: list[bytes] = []
         start = 0
@@ -67,6 +69,9 @@ class EventSplitter:
 
 def event_data(event: bytes) -> bytes:
     """The event's data: its `data` lines joined by LF; b"" when there are none."""
+    is_one_line = event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2
+    if is_one_line and _is_plain(event):
+        return event[6:-2]
     return b"\n".join(_fields(event, b"data"))
 
 
@@ -74,6 +79,16 @@ def event_name(event: bytes) -> bytes:
     """The event's type: its last `event` line; b"" when there is none."""
     names = _fields(event, b"event")
     return names[-1] if names else b""
+
+
+def _is_plain(chunk: bytes) -> bool:
+    """Whole events with line feeds, as nearly every packet of nearly every provider holds them."""
+    return (
+        chunk.endswith(b"\n\n")
+        and not chunk.startswith(b"\n")
+        and b"\r" not in chunk
+        and b"\n\n\n" not in chunk
+    )
 
 
 def _fields(event: bytes, name: bytes) -> list[bytes]:

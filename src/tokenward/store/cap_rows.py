@@ -25,3 +25,16 @@ def read_cap(row: tuple[Any, ...]) -> tuple[Cap, int]:
         created_ms=created_ms,
     )
     return cap, since_ms
+
+
+def cap_row(cap: Cap, since_ms: int, *, is_credit: bool) -> tuple[object, ...]:
+    """A cap's row, all of it."""
+    return (
+        cap.id, cap.subject, cap.model, cap.window.value, cap.unit.value, cap.limit, cap.zone,
+        cap.throttles, cap.created_ms, since_ms, is_credit,
+    )  # fmt: skip
+
+
+def counts_of(cap: Cap) -> tuple[str, str, str, str]:
+    """What it counts; there is one cap that counts the same."""
+    return cap.subject, cap.model, cap.window.value, cap.unit.value

@@ -5,6 +5,7 @@ from typing import Any, Final, cast
 from tokenward.kernel.events import Event
 from tokenward.keys.access_tokens import Kind
 from tokenward.keys.families import Family
+from tokenward.ledger.notes import Notebook
 
 FAMILY_COLUMNS: Final = (
     "SELECT id, key, kind, thumbprint, got_by, scope, number, created_ms, used_ms, ends_ms, "
@@ -14,6 +15,8 @@ ACCESS_MS_MAX: Final = 3_600_000
 """Longer than any access token lives: as long its family's end is remembered."""
 KEPT_MS: Final = 30 * 86_400_000
 """How long a family that has ended can still be looked at."""
+
+ASKED_FOR: Final = "its client asked for it"
 
 
 def family_row(family: Family) -> tuple[object, ...]:
@@ -43,8 +46,15 @@ def read_family(row: tuple[Any, ...]) -> Family:
     )
 
 
-def end_event(kind: str, its_id: str, key_id: str, at_ms: int, why: str) -> Event:
-    """What people hear of an end: `family:revoked` or `token:revoked`."""
-    facts: dict[str, str | int | None] = {"key": key_id, "why": why}
+def note_new(book: Notebook, family: Family) -> None:
+    """Keep that there is a new one."""
+    detail = {"family": family.id, "got_by": family.got_by}
+    book.note("family_created", family.created_ms, key=family.key_id, detail=detail)
+
+
+def note_end(book: Notebook, kind: str, its_id: str, key_id: str, at_ms: int, why: str) -> None:
+    """Keep an end, `family:revoked` or `token:revoked`: an entry, and an event for people."""
     what = kind.partition(":")[0]
-    return Event(ts=at_ms, kind=kind, subject=f"{what}:{its_id}", facts=facts)
+    book.note(kind.replace(":", "_"), at_ms, key=key_id, detail={what: its_id, "why": why})
+    facts: dict[str, str | int | None] = {"key": key_id, "why": why}
+    book.tell(Event(ts=at_ms, kind=kind, subject=f"{what}:{its_id}", facts=facts))

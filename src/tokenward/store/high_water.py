@@ -7,7 +7,6 @@ served from until somebody said so (`tokenward restore`).
 """
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ class HighWater:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
+        self._new = folder / f"{NAME}.new"
         self._kept: Head | None = None
 
     def read(self) -> Head | None:
@@ -46,10 +46,11 @@ class HighWater:
         if head.seq == 0 or head == self._kept:
             return
         try:
-            number, name = tempfile.mkstemp(dir=self._path.parent, prefix=NAME)
+            # Always the same one: what a full disk or a kill leaves of it does not pile up.
+            number = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(number, "w", encoding="ascii") as file:
                 file.write(f"{head}\n")
-            Path(name).replace(self._path)
+            self._new.replace(self._path)
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error}") from error
         self._kept = head

@@ -6,6 +6,7 @@ import msgspec
 
 from tokenward.kernel.events import Event
 from tokenward.kernel.incidents import Evidence, Incident
+from tokenward.ledger.notes import Notebook
 
 LIST_MAX: Final = 1_000
 INCIDENT_COLUMNS: Final = (
@@ -42,8 +43,9 @@ def read_incident(row: tuple[Any, ...]) -> Incident:
     )
 
 
-def opened_event(incident: Incident) -> Event:
-    """What people hear of a new one."""
+def note_opened(book: Notebook, incident: Incident) -> None:
+    """Keep that there is a new one: an entry, and an event for people."""
+    book.note("incident_opened", incident.opened_ms, detail=incident)
     first = incident.evidence[0] if incident.evidence else None
     facts: dict[str, str | int | None] = {
         "incident": incident.id,
@@ -53,9 +55,8 @@ def opened_event(incident: Incident) -> Event:
         "actions": ", ".join(incident.actions),
         "request_id": first.request_id if first else None,
     }
-    return Event(
-        ts=incident.opened_ms, kind="incident:opened", subject=incident.subject, facts=facts
-    )
+    at_ms, subject = incident.opened_ms, incident.subject
+    book.tell(Event(ts=at_ms, kind="incident:opened", subject=subject, facts=facts))
 
 
 def _text(value: object) -> str:

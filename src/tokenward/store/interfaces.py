@@ -15,6 +15,7 @@ from tokenward.kernel.incidents import Incident
 from tokenward.keys.interfaces import GrantStore, KeyStore, View, Watcher
 from tokenward.ledger.interfaces import Books, Ledger
 from tokenward.limits.interfaces import Limiter
+from tokenward.pipeline.admitting import Admission
 
 
 class Records(Protocol):
@@ -70,6 +71,8 @@ class Store(Protocol):
     def proofs(self) -> ReplayStore: ...
     @property
     def limiter(self) -> Limiter: ...
+    @property
+    def admission(self) -> Admission: ...
 
     @property
     def waiting(self) -> int:

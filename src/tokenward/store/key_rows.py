@@ -8,6 +8,7 @@ import msgspec
 from tokenward.kernel.events import Event
 from tokenward.kernel.moments import rfc3339
 from tokenward.keys.records import Caveats, Enrolment, KeyRecord, OldSecret
+from tokenward.ledger.notes import KeyNote, Notebook
 
 KEY_COLUMNS: Final = (
     "SELECT id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
@@ -81,13 +82,29 @@ def check_step(now: KeyRecord, new: KeyRecord) -> None:
     assert (now.account, now.project) == (new.account, new.project), "a key stays where it is"
 
 
-def change_event(kind: str, record: KeyRecord, at_ms: int, why: str) -> Event:
-    """What people hear of a change."""
+def check_owner(record: KeyRecord, owner: str) -> None:
+    """ValueError if the key's project, which there is, belongs to another account."""
+    if owner != record.account:
+        raise ValueError(
+            f"the project {record.project} belongs to the account {owner}, not to {record.account}"
+        )
+
+
+def note_change(book: Notebook, kind: str, record: KeyRecord, at_ms: int, why: str) -> None:
+    """Keep that the key is now so: an entry, and an event for people."""
+    book.note(
+        kind.replace(":", "_"),
+        at_ms,
+        account=record.account,
+        project=record.project,
+        key=record.id,
+        detail=KeyNote(state=record.state, why=why),
+    )
     facts: dict[str, str | int | None] = {
         "name": record.name, "account": record.account, "project": record.project,
         "state": record.state, "why": why,
     }  # fmt: skip
-    return Event(ts=at_ms, kind=kind, subject=f"key:{record.id}", facts=facts)
+    book.tell(Event(ts=at_ms, kind=kind, subject=f"key:{record.id}", facts=facts))
 
 
 def ending_event(record: KeyRecord, at_ms: int, days: int) -> Event:

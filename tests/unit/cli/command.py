@@ -11,6 +11,9 @@ from typing import Any, TextIO
 
 from tokenward.cli.main import run
 
+PATIENT = {"TOKENWARD_LEDGER__COMMIT_LIMIT_S": "20"}
+"""A machine full of tests has a late disk now and then."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -48,7 +51,7 @@ class Shell:
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.environ = dict(environ or {})
+        self.environ = {**PATIENT, **(environ or {})}
         self.config = folder / "tokenward.toml"
 
     def __call__(self, *words: str) -> Done:

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+import crowds
 from tokenward.cli import admin_client, guard_file
 from tokenward.cli.admin_client import Command, LostError, in_process, over_http
 from tokenward.cli.guard_file import GuardAddress
 from tokenward.kernel.secret import Secret
+from tokenward.store.sqlite.folder import open_writer
 from unit.cli.command import Shell, held
 
 TOKEN = Secret("t" * 32, "admin token")
@@ -51,18 +53,25 @@ class Guard(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def answering(status: int, text: bytes) -> Iterator[tuple[GuardAddress, type[Guard]]]:
-    """Somebody on loopback who answers every request with this."""
-    handler = type("Answering", (Guard,), {"seen": [], "answer": (status, text)})
+def serving(handler: type[Guard]) -> Iterator[GuardAddress]:
+    """Somebody on loopback who answers as the handler does."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield GuardAddress(os.getpid(), "127.0.0.1", server.server_port), handler
+        yield GuardAddress(os.getpid(), "127.0.0.1", server.server_port)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def answering(status: int, text: bytes) -> Iterator[tuple[GuardAddress, type[Guard]]]:
+    """Somebody on loopback who answers every request with this."""
+    handler = type("Answering", (Guard,), {"seen": [], "answer": (status, text)})
+    with serving(handler) as address:
+        yield address, handler
 
 
 @pytest.fixture
@@ -181,3 +190,59 @@ def test_a_command_in_this_process_has_a_limit_too() -> None:
 
     with pytest.raises(LostError, match="did not end"):
         asyncio.run(in_process(stuck, TOKEN, Command(method="GET", path="/x", wait_s=0.01)))
+
+
+def test_a_list_is_whole_when_no_guard_runs(shell: Shell) -> None:
+    shell.json("key", "create", "--project", "p1", "--account", "a1")
+    connection = open_writer(shell.folder / "data")
+    connection.execute(crowds.keys(2_300))
+    connection.execute(crowds.caps(2_300))
+    connection.execute(crowds.entries(2_300))
+    connection.close()
+    listed = shell.json("key", "list")
+    assert [key["id"] for key in listed[:2_300]] == crowds.names(2_300)
+    assert len(listed) == 2_301
+    screen = shell("key", "list").out
+    assert all(name in screen for name in crowds.names(2_300))
+    assert len({cap["subject"] for cap in shell.json("cap", "list")}) == 2_301
+    spent = shell.json("usage", "--by", "key", "--since", "2026-01-01T00:00:00Z")
+    assert (len(spent["rows"]), spent["calls"]) == (2_300, 2_300)
+
+
+class Paged(Guard):
+    """A guard whose list has three pages, and which may refuse the last."""
+
+    refuses = False
+
+    def do_GET(self) -> None:
+        self.seen.append((self.command, self.path, {}, b""))
+        number = len(self.seen)
+        refused = self.refuses and number == 3
+        text = b'{"error":{"code":"store:unavailable","message":"no"}}' if refused else b"[%d]"
+        text = text if refused else text % number
+        self.send_response(503 if refused else 200)
+        if number < 3:
+            self.send_header("link", f'<?after=k{number}&limit=1>; rel="next"')
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_list_is_fetched_from_a_guard_page_by_page_and_is_whole_or_nothing(
+    shell: Shell, refuses: bool
+) -> None:
+    handler = type("Answering", (Paged,), {"seen": [], "refuses": refuses})
+    with serving(handler) as address, held(shell.folder / "data"):
+        guard_file.write(shell.folder / "data", address)
+        done = shell("account", "list", "--json")
+    paths = [path for _, path, _, _ in handler.seen]
+    assert paths == [
+        "/admin/v1/accounts",
+        "/admin/v1/accounts?after=k1&limit=1",
+        "/admin/v1/accounts?after=k2&limit=1",
+    ]
+    if refuses:
+        assert (done.status, done.error["code"]) == (1, "store:unavailable")
+    else:
+        assert done.value == [1, 2, 3]

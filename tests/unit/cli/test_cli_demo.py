@@ -1,10 +1,13 @@
 """`make demo` shows what it says: each theft ends as it should, and the bill agrees."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from unit.cli.command import PATIENT
 
 
 @pytest.mark.slow
@@ -12,11 +15,12 @@ import pytest
 @pytest.mark.req("K-9")
 def test_the_demonstration_stops_each_theft_and_the_bill_agrees() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tokenward", "--json", "demo", "--seconds", "2", "--headless"],
+        [sys.executable, "-m", "tokenward", "--json", "demo", "--seconds", "6", "--headless"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
+        env={**os.environ, **PATIENT},
     )
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)

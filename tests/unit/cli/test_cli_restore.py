@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ledger_world import PATIENCE_S
 from tokenward.cli.main import run
 from tokenward.machine import RealClock
 from tokenward.store.high_water import HighWater
@@ -29,7 +30,9 @@ def mark(folder: Path) -> int:
     """What a guard does every few seconds."""
 
     async def see() -> int:
-        store = await SqliteStore.open(folder / "data", clock=RealClock())
+        store = await SqliteStore.open(
+            folder / "data", clock=RealClock(), commit_limit_s=PATIENCE_S
+        )
         head = await store.books.head()
         HighWater(folder / "data").keep(head)
         await store.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger_world import PATIENCE_S
 from tokenward.http.admin.door import FAILED_LOGINS_WAITING_MAX
 from tokenward.http.admin.reading import BODY_BYTES_MAX
 from tokenward.http.admin.route import PREFIX, Route
@@ -226,7 +227,7 @@ async def test_every_answer_carries_an_id_and_is_never_cached(world: World) -> N
 
 async def test_a_store_that_cannot_be_read_is_503_in_plain_words(tmp_path: Path) -> None:
     clock = MovingClock()
-    store = await SqliteStore.open(tmp_path, clock=clock)
+    store = await SqliteStore.open(tmp_path, clock=clock, commit_limit_s=PATIENCE_S)
     world = World(store, clock)
     await store.close()
     answer = await world.ask("GET", "/keys")

@@ -46,6 +46,7 @@ async def test_every_answer_has_the_shape_that_the_document_promises(world: Worl
         ("POST", "/accounts", {"name": "acme"}, ""),
         ("GET", "/accounts", None, ""),
         ("POST", "/accounts/{name}/credit", {"amount": "5.00"}, ""),
+        ("GET", "/projects/{name}", None, ""),
         ("GET", "/keys", None, ""),
         ("GET", "/keys/{id}", None, ""),
         ("POST", "/keys/{id}/freeze", {}, ""),
@@ -64,7 +65,8 @@ async def test_every_answer_has_the_shape_that_the_document_promises(world: Worl
         ("GET", "/records", None, ""),
     ]
     for method, path, body, query in wishes:
-        filled = path.replace("{id}", key).replace("{name}", "acme")
+        name = "demo" if "projects" in path else "acme"
+        filled = path.replace("{id}", key).replace("{name}", name)
         answer = await world.ask(method, filled, body, query)
         assert answer.status < 300, (method, path, answer.value)
         conforms(method, path, answer)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tokenward.http.body import CALLER_GONE, read_body
+from tokenward.http.body import CALLER_GONE, has_come, read_body
 from tokenward.http.exchange import WHOLE_BODY
 from tokenward.http.lifespan import Message, Receive, Send
 from tokenward.kernel.refusals import Refusal
@@ -73,6 +73,37 @@ async def test_a_body_in_many_packets_arrives_whole() -> None:
         assert (await reader.read()).endswith(b"300")
         writer.close()
     assert app.got == [b"".join(b"%010d" % index for index in range(30))]
+
+
+@pytest.mark.parametrize("size", [0, 300, LIMIT_BYTES])
+async def test_what_has_come_behind_its_head_is_read_without_a_turn_of_the_loop(size: int) -> None:
+    """So nobody comes in between a proof and what its call is refused for."""
+    body, is_asked, read = b"x" * size, asyncio.Event(), list[object]()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+            return
+        read.append(await has_come(scope))
+        is_asked.set()
+        while not await has_come(scope):
+            await asyncio.sleep(0.001)
+        reading = read_body(receive, size, limit_bytes=LIMIT_BYTES, timeout_s=20)
+        try:
+            reading.send(None)  # type: ignore[attr-defined]  # it is a coroutine
+        except StopIteration as ended:
+            read.append(ended.value)
+        await answer(send, b"done")
+
+    async with served(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head(b"Content-Length: %d\r\n" % size))
+        async with asyncio.timeout(30):
+            await is_asked.wait()
+            writer.write(body)
+            assert (await reader.read()).endswith(b"done")
+        writer.close()
+    assert read == [size == 0, body]
 
 
 async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() -> None:

@@ -1,6 +1,11 @@
 """/metrics counts what happened and cannot be filled by strangers."""
 
-from tokenward.http.metrics import MODELS_MAX, Metrics
+import asyncio
+from functools import partial
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tokenward.http.metrics import MODELS_MAX, SAMPLES_AT_ONCE, Metrics
 from tokenward.kernel.events import Record
 
 
@@ -50,6 +55,33 @@ async def test_the_number_of_models_is_bounded() -> None:
     assert f'"model-{MODELS_MAX - 1}"' in text
     assert f'"model-{MODELS_MAX}"' not in text
     assert '"other"' in text
+
+
+async def test_the_page_is_written_in_pieces_and_is_one_page_all_the_same() -> None:
+    metrics, other = Metrics(), Metrics()
+    metrics.observe(answered("\n# HELP me\n"))
+    for number in range(MODELS_MAX):
+        metrics.observe(answered(f"model-{number}"))
+    pieces = list(metrics.pieces())
+    assert max(len(piece.samples) for piece in pieces) <= SAMPLES_AT_ONCE
+    told = {
+        (each.name, frozenset(each.labels.items())): each.value
+        for one in pieces
+        for each in one.samples
+    }
+    for alone in (True, False):
+        if not alone:
+            metrics.others = partial(asyncio.sleep, 0, [(True, other.shown())])
+        families = list(text_string_to_metric_families((await metrics.text()).decode()))
+        names = [family.name for family in families]
+        assert len(set(names)) == len(names), "every metric stands in one place"
+        shown = {
+            (each.name, frozenset(each.labels.items())): each.value
+            for family in families
+            for each in family.samples
+        }
+        assert shown.keys() == told.keys()
+        assert all(shown[each] == told[each] for each in told if not each[0].endswith("_created"))
 
 
 async def test_processes_of_one_guard_are_added_up_and_none_goes_back_when_one_is_gone() -> None:

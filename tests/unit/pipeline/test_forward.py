@@ -7,7 +7,7 @@ import pytest
 from tokenward.kernel.secret import Secret
 from tokenward.pipeline.forward import provider_headers, provider_url
 from tokenward.pipeline.interfaces import Provider
-from tokenward.pipeline.relay import answer_headers
+from tokenward.pipeline.relay import answer_headers, provider_request_id
 from tokenward.pipeline.stages import Arrived
 from tokenward.providers.interfaces import Headers
 from tokenward.providers.openai import OPENAI
@@ -31,6 +31,9 @@ def arrived(*headers: tuple[bytes, bytes], query: bytes = b"") -> Arrived:
     async def no_body() -> bytes:
         return b""
 
+    async def at_once() -> bool:
+        return True
+
     return Arrived(
         request_id="req_1",
         at_ms=0,
@@ -43,6 +46,7 @@ def arrived(*headers: tuple[bytes, bytes], query: bytes = b"") -> Arrived:
         header_list=headers,
         client_ip="127.0.0.1",
         read_body=no_body,
+        has_come=at_once,
     )
 
 
@@ -131,7 +135,8 @@ def test_the_answers_head_keeps_order_and_repeats_and_loses_what_must_stay_insid
         (b"x-request-id", b"theirs"),
         (b"openai-organization", b"org-1"),
     )
-    assert answer_headers(Head(theirs), "ours") == (
+    head = Head(theirs)
+    assert answer_headers(head, "ours", provider_request_id(head)) == (
         (b"content-type", b"application/json"),
         (b"x-ratelimit-remaining", b"7"),
         (b"warning", b"one"),

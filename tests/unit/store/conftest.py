@@ -16,6 +16,6 @@ def clock() -> MovingClock:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: MovingClock) -> AsyncIterator[SqliteStore]:
-    opened = await open_sqlite(tmp_path / "data", clock, commit_limit_s=0.2)
+    opened = await open_sqlite(tmp_path / "data", clock)
     yield opened
     await opened.close()

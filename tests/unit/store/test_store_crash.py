@@ -14,15 +14,16 @@ from ledger_world import MovingClock, open_sqlite
 from tokenward.store.sqlite import audit_folder
 
 TESTS = Path(__file__).parents[2]
+WARM = 50
+"""So many words of it are waited for: on a slow disk it may have said nothing yet."""
 WORKER = """
 import asyncio, pathlib, random, sys
-from ledger_world import MovingClock, ask, cap, charge
+from ledger_world import MovingClock, ask, cap, charge, open_sqlite
 from tokenward.ledger.records import Hold
-from tokenward.store.sqlite import SqliteStore
 
 async def main(folder, seed):
     dice = random.Random(seed)
-    store = await SqliteStore.open(pathlib.Path(folder), clock=MovingClock())
+    store = await open_sqlite(pathlib.Path(folder), MovingClock())
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=10**9))
     await store.ledger.set_cap(cap("account:a1", "0/month", limit=10**12))
     print("ready", flush=True)
@@ -54,11 +55,12 @@ def live_and_die(folder: Path, seed: int, dice: random.Random) -> list[tuple[str
     ) as guard:
         assert guard.stdout is not None
         assert guard.stdout.readline() == "ready\n"
-        time.sleep(dice.uniform(0.01, 0.25))
+        told = [guard.stdout.readline() for _ in range(WARM)]
+        time.sleep(dice.uniform(0, 0.2))
         guard.send_signal(signal.SIGKILL)
-        told = guard.stdout.read().splitlines()
+        told += guard.stdout.read().splitlines()
     assert guard.returncode == -signal.SIGKILL
-    return [tuple(json.loads(line)) for line in told if line.endswith("]")]
+    return [tuple(json.loads(line)) for line in told if line.rstrip().endswith("]")]
 
 
 @pytest.mark.req("F-1", "M-7")

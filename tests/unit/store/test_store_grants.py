@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger_world import MovingClock
+from ledger_world import MovingClock, open_sqlite
 from tokenward.keys.families import Family
 from tokenward.keys.records import KeyRecord
-from tokenward.store.sqlite import SqliteStore
 
 FAMILY = Family(
     id="f" * 12, key_id="k" * 12, kind="dpop", thumbprint="t" * 43, got_by="holder", scope="",
@@ -19,7 +18,7 @@ FAMILY = Family(
 
 async def test_a_turn_that_nobody_was_told_of_is_taken_back(tmp_path: Path) -> None:
     """Else the client's next try would be a second use of its token, and end the family."""
-    store = await SqliteStore.open(tmp_path / "data", clock=MovingClock())
+    store = await open_sqlite(tmp_path / "data", MovingClock())
     record = KeyRecord(id="k" * 12, digest=b"d", account="a", project="p", created_ms=1)
     await store.keys.add(record)
     await store.grants.add(FAMILY)

@@ -3,7 +3,8 @@
 from typing import Final, cast
 
 from tokenward.http.admin.office import Office
-from tokenward.http.admin.route import Ask, Nothing
+from tokenward.http.admin.pages import SomeOf, page_of
+from tokenward.http.admin.route import Ask, Nothing, Page
 from tokenward.http.admin.shapes import CapShape, ReconciledShape, RemovedShape
 from tokenward.http.admin.targets import subject_named
 from tokenward.kernel.errors import StoreBusyError
@@ -42,8 +43,8 @@ class OneCap(Ask):
     model: str = ""
 
 
-class SomeCaps(Ask):
-    """Caps of one subject, or all of them."""
+class SomeCaps(SomeOf):
+    """A page of the caps of one subject, or of all."""
 
     subject: str = ""
 
@@ -61,7 +62,8 @@ async def set_cap(office: Office, ask: NewCap) -> CapShape | Refusal:
             "tokenward key list, tokenward account list; or first: tokenward account create NAME",
         )
     kept = await office.ledger.set_cap(cap)
-    for status in await office.ledger.caps(office.clock.now_ms(), kept.subject):
+    since = (kept.created_ms, "")
+    for status in await office.ledger.caps(office.clock.now_ms(), kept.subject, since):
         if status.cap.id == kept.id:
             return cast(CapShape, show_cap(status))
     raise StoreBusyError(f"the caps of {kept.subject} are being changed by others; try again")
@@ -73,10 +75,13 @@ async def remove(office: Office, ask: OneCap) -> RemovedShape:
     return {"removed": await office.ledger.remove_cap(subject, ask.model, ask.window, ask.unit)}
 
 
-async def index(office: Office, ask: SomeCaps) -> list[CapShape]:
-    """Every cap and where it stands now, prepaid credit included."""
-    rows = await caps_of(office, subject_named(ask.subject) if ask.subject else "")
-    return cast(list[CapShape], rows)
+async def index(office: Office, ask: SomeCaps) -> Page[list[CapShape]]:
+    """Caps and where they stand now, oldest first, prepaid credit included."""
+    subject = subject_named(ask.subject) if ask.subject else ""
+    now_ms = office.clock.now_ms()
+    statuses = await office.ledger.caps(now_ms, subject, ask.seen(), ask.limit)
+    shown = [cast(CapShape, show_cap(status)) for status in statuses]
+    return page_of(shown, ask, [status.cap for status in statuses])
 
 
 async def reconcile(office: Office, ask: Nothing) -> ReconciledShape:
@@ -117,11 +122,11 @@ async def _exists(office: Office, subject: str) -> bool:
     if kind == "key":
         return await office.keys.find(name) is not None
     if kind == "account" and name != "default":
-        return name in {account.name for account in await office.books.accounts()}
+        return await office.books.find_account(name) is not None
     return True
 
 
 async def caps_of(office: Office, subject: str) -> list[JsonObject]:
-    """The caps of a subject ("" for all), as shown."""
+    """The caps of a subject, as shown; a page of them."""
     statuses = await office.ledger.caps(office.clock.now_ms(), subject)
     return [show_cap(status) for status in statuses]

@@ -1,11 +1,12 @@
 """What the doctor looks at behind the door: the clock, the keys, the workloads, the ledger."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from tokenward.http.admin.office import Check, Office
 from tokenward.kernel.moments import rfc3339
 from tokenward.keys.access_tokens import fits_kind
-from tokenward.keys.records import KeyRecord
+from tokenward.keys.records import Census, KeyRecord
 from tokenward.keys.workload_rules import Rule
 from tokenward.ledger.statement import Head
 
@@ -16,58 +17,53 @@ UNUSED_MS: Final = 90 * 86_400_000
 SHOWN_MAX: Final = 5
 
 
-def check_clock(office: Office, keys: list[KeyRecord]) -> Check:
+async def count_keys(office: Office) -> Census:
+    """All keys, counted by the store: there may be a million."""
+    now_ms = office.clock.now_ms()
+    return await office.keys.census(now_ms, now_ms + EXPIRES_SOON_MS, now_ms - UNUSED_MS)
+
+
+def check_clock(office: Office, keys: Census) -> Check:
     """A clock that was set back opens windows anew and revives expired keys."""
     now_ms = office.clock.now_ms()
-    latest_ms = max((key.created_ms for key in keys), default=0)
-    if now_ms < max(RELEASED_MS, latest_ms):
+    if now_ms < max(RELEASED_MS, keys.latest_ms):
         why = f"it says {rfc3339(now_ms)}, which is past; set it, and keep it set by NTP"
         return Check(name="clock", ok=False, why=why)
     return Check(name="clock", ok=True, why=f"it says {rfc3339(now_ms)}")
 
 
-def check_keys(office: Office, keys: list[KeyRecord]) -> Check:
+def check_keys(keys: Census) -> Check:
     """Never fails: keys that end soon or lie unused are worth a look, not an alarm."""
-    now_ms = office.clock.now_ms()
-    live = [key for key in keys if key.shown_state(now_ms) == "live"]
-    ending = [
-        key
-        for key in live
-        if key.expires_ms is not None and key.expires_ms < now_ms + EXPIRES_SOON_MS
-    ]
-    waiting = [key for key in live if key.caveats.bind != "none" and not key.holder]
-    bearers = sum(key.caveats.bind == "none" for key in live)
-    unused = [key for key in live if (key.last_used_ms or key.created_ms) < now_ms - UNUSED_MS]
-    said = [f"{len(keys)} in all, {len(live)} live, {bearers} of them bearer keys"]
-    if ending:
-        said.append(f"{_names(ending)} expire within a week")
-    if waiting:
-        said.append(f"{_names(waiting)} wait for their holder; a code: tokenward key enrol ID")
-    if unused:
-        said.append(f"{_names(unused)} were not used for 90 days; revoke what nobody needs")
+    said = [f"{keys.count} in all, {keys.live} live, {keys.bearers} of them bearer keys"]
+    for some, what in (
+        (keys.ending, "expire within a week"),
+        (keys.waiting, "wait for their holder; a code: tokenward key enrol ID"),
+        (keys.unused, "were not used for 90 days; revoke what nobody needs"),
+    ):
+        if some.count:
+            said.append(f"{_some(some.ids, some.count, ', ')} {what}")
     return Check(name="keys", ok=True, why="; ".join(said))
 
 
-def check_workloads(office: Office, keys: list[KeyRecord]) -> list[Check]:
+async def check_workloads(office: Office) -> list[Check]:
     """Whether each rule's key can give a workload tokens; nothing where there are no rules."""
     if not office.rules:
         return []
-    known = {key.id: key for key in keys}
     findings = [
         f"rule {rule.name}: {why}"
         for rule in office.rules
-        if (why := _why_closed(office, rule, known.get(rule.key_id)))
+        if (why := _why_closed(office, rule, await office.keys.find(rule.key_id)))
     ]
     if findings:
-        return [Check(name="workload", ok=False, why=_some(findings, "; "))]
+        return [Check(name="workload", ok=False, why=_some(findings, len(findings), "; "))]
     why = f"rules: {len(office.rules)}, each names a live key that gives its workloads tokens"
     return [Check(name="workload", ok=True, why=why)]
 
 
 async def check_ledger(office: Office) -> Check:
     """Whether it can be read."""
-    accounts = len(await office.books.accounts())
-    why = f"it can be read, accounts: {accounts}; prove it with --audit"
+    head = await office.books.head()
+    why = f"it can be read, entries: {head.seq}; prove it with --audit"
     return Check(name="ledger", ok=True, why=why)
 
 
@@ -83,7 +79,7 @@ async def prove_ledger(office: Office, kept: Head | None) -> tuple[Check, Head |
             why += f"; entry {kept.seq} and all before it are those of the head you kept"
         return Check(name="ledger", ok=True, why=why), head if head.seq > 0 else None
     said = [f"{one.check} {one.subject}: {one.why}" for one in findings]
-    return Check(name="ledger", ok=False, why=_some(said, "; ")), None
+    return Check(name="ledger", ok=False, why=_some(said, len(said), "; ")), None
 
 
 def _why_closed(office: Office, rule: Rule, key: KeyRecord | None) -> str:
@@ -105,10 +101,8 @@ def _why_closed(office: Office, rule: Rule, key: KeyRecord | None) -> str:
     return ""
 
 
-def _names(keys: list[KeyRecord]) -> str:
-    return _some([key.id for key in keys], ", ")
-
-
-def _some(texts: list[str], between: str) -> str:
-    more = f" and {len(texts) - SHOWN_MAX} more" if len(texts) > SHOWN_MAX else ""
-    return between.join(texts[:SHOWN_MAX]) + more
+def _some(texts: Sequence[str], count: int, between: str) -> str:
+    """The first few of so many."""
+    shown = texts[:SHOWN_MAX]
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
+    return between.join(shown) + more

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from tokenward.http.admin.office import Office
+from tokenward.http.admin.pages import link_of
 from tokenward.http.admin.reading import read_ask
-from tokenward.http.admin.route import PREFIX, Route
+from tokenward.http.admin.route import PREFIX, Page, Route
 from tokenward.http.admin.routes import ROUTES
 from tokenward.http.gateway import request_id_from
 from tokenward.http.lifespan import Message, Receive, Send
@@ -68,6 +69,7 @@ class AdminDoor:
             status, answer = await self._answer(scope, headers, receive)
         except Fault as fault:
             status, answer = 503, _unavailable(fault)
+        head: Headers
         if isinstance(answer, Refusal):
             head, body = _refused(answer, request_id)
         else:
@@ -75,6 +77,9 @@ class AdminDoor:
                 (b"content-type", b"application/json"),
                 (b"x-request-id", request_id.encode("ascii")),
             )
+            if isinstance(answer, Page):
+                head += link_of(answer)
+                answer = answer.shown
             body = msgspec.json.encode(answer)
         length = (b"content-length", str(len(body)).encode("ascii"))
         await send(

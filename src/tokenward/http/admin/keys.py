@@ -5,7 +5,8 @@ from typing import Final, cast
 
 from tokenward.http.admin.caps import caps_of, read_cap
 from tokenward.http.admin.office import Office
-from tokenward.http.admin.route import Ask, Nothing
+from tokenward.http.admin.pages import SomeOf, page_of
+from tokenward.http.admin.route import Ask, Page
 from tokenward.http.admin.shapes import CreatedShape, KeyShape, StoppedShape
 from tokenward.http.admin.targets import key_named
 from tokenward.kernel.errors import StoreBusyError
@@ -107,10 +108,10 @@ def _cap_texts(office: Office, ask: NewKey) -> list[str]:
     return ask.caps
 
 
-async def index(office: Office, ask: Nothing) -> list[KeyShape]:
-    """Every key, oldest first, without its secret."""
-    now_ms = office.clock.now_ms()
-    return [cast(KeyShape, show_key(record, now_ms)) for record in await office.keys.all()]
+async def index(office: Office, ask: SomeOf) -> Page[list[KeyShape]]:
+    """Keys, oldest first, without their secrets."""
+    records = await office.keys.page(ask.seen(), ask.limit)
+    return page_of([_show(office, record) for record in records], ask, records)
 
 
 async def show(office: Office, ask: OneKey) -> KeyShape | Refusal:

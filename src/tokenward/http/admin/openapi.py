@@ -25,6 +25,11 @@ _ERROR: Final = {
     },
 }
 
+_NEXT: Final = {
+    "description": 'The next page, where this one is full: <?limit=…&after=…>; rel="next"',
+    "schema": {"type": "string"},
+}
+
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """What the admin API offers, for people and generators of clients."""
@@ -85,8 +90,11 @@ def _operation(route: Route, fields: dict[str, Any], answer: dict[str, Any]) -> 
             {"name": name, "in": "query", "required": name in required, "schema": shape}
             for name, shape in rest.items()
         ]
+    done = {"description": "Done", "content": _json(answer)}
+    if route.is_paged:
+        done["headers"] = {"link": _NEXT}
     operation["responses"] = {
-        str(route.status): {"description": "Done", "content": _json(answer)},
+        str(route.status): done,
         "default": {"$ref": "#/components/responses/Error"},
     }
     return operation

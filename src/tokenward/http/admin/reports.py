@@ -10,28 +10,33 @@ from tokenward.http.admin.checks import (
     check_keys,
     check_ledger,
     check_workloads,
+    count_keys,
     prove_ledger,
 )
 from tokenward.http.admin.office import Office
-from tokenward.http.admin.route import Ask, Nothing
+from tokenward.http.admin.pages import SomeOf
+from tokenward.http.admin.route import Ask, Nothing, Page
 from tokenward.http.admin.shapes import DoctorShape, EventShape, StatusShape, UsageShape
 from tokenward.http.admin.targets import key_named
 from tokenward.http.admin.times import parse_moment_ms
 from tokenward.kernel.conventions import gen_ai_attributes
 from tokenward.kernel.moments import rfc3339
 from tokenward.ledger.present import show_usage
+from tokenward.ledger.records import UsageRow
 from tokenward.ledger.statement import parse_head
 
 GROUPS: Final = ("key", "project", "account", "model", "day")
 LIST_MAX: Final = 1000
+_ROW: Final = "row:"
 NUMBER_MAX: Final = 2**63 - 1
 """Of an event, as the records can hold it."""
 
 
-class Span(Ask):
+class Span(SomeOf):
     """What was spent in [since, until): times as RFC 3339, or `24h` and `7d` for ago.
 
-    `by`: key, project, account, model or day; without it there are totals and no rows.
+    `by`: key, project, account, model or day; without it there are totals and no rows. Totals are
+    of the whole time, also on a page of the rows; `after` is as the link to the page says it.
     """
 
     by: str = ""
@@ -63,16 +68,25 @@ class Look(Ask):
     head: str = ""
 
 
-async def usage(office: Office, ask: Span) -> UsageShape:
+async def usage(office: Office, ask: Span) -> Page[UsageShape]:
     """What was spent, in all and by what was asked for."""
     now_ms = office.clock.now_ms()
     since_ms = parse_moment_ms(ask.since, now_ms)
     until_ms = parse_moment_ms(ask.until, now_ms) if ask.until else now_ms + 1
     if ask.by and ask.by not in GROUPS:
         raise ValueError(f"cannot group by {ask.by[:20]!r}; choose from {', '.join(GROUPS)}")
-    rows = await office.books.usage(ask.by or "account", since_ms, until_ms)
-    shown = cast(UsageShape, show_usage(rows, since_ms, until_ms))
-    return shown if ask.by else {**shown, "rows": []}
+    after = _last_row(ask.after) if ask.after else None
+    rows: list[UsageRow] = []
+    if ask.by:
+        rows = await office.books.usage(ask.by, since_ms, until_ms, after, ask.limit)
+    goes_on = len(rows) == ask.limit
+    is_all = ask.by and after is None and not goes_on
+    total = None if is_all else await office.books.spent(since_ms, until_ms)
+    shown = cast(UsageShape, show_usage(rows, since_ms, until_ms, total))
+    if not goes_on:
+        return Page(shown, None)
+    span = {"since": shown["since"], "until": shown["until"]}  # the same for every page
+    return Page(shown, msgspec.structs.replace(ask, **span, after=_ROW + rows[-1].by))
 
 
 async def events(office: Office, ask: After) -> list[EventShape]:
@@ -108,12 +122,12 @@ async def doctor(office: Office, ask: Look) -> DoctorShape:
     kept = parse_head(ask.head) if ask.head else None
     if kept is not None and not ask.audit:
         raise ValueError("a head is held against the ledger by an audit: ask with audit=true")
-    keys = await office.keys.all()
+    census = await count_keys(office)
     checks = [
         *await office.check(),
-        check_clock(office, keys),
-        check_keys(office, keys),
-        *check_workloads(office, keys),
+        check_clock(office, census),
+        check_keys(census),
+        *await check_workloads(office),
     ]
     head = None
     if ask.audit:
@@ -137,6 +151,13 @@ async def status(office: Office, ask: Nothing) -> StatusShape:
         "zone": office.zone,
         "running_calls": office.running.count(),
     }
+
+
+def _last_row(text: str) -> str:
+    """The name of the row that was seen last: it may be empty, where a call names no model."""
+    if not text.startswith(_ROW) or "\0" in text:
+        raise ValueError("after is not what the link to a page of rows says")
+    return text.removeprefix(_ROW)
 
 
 def _limit(limit: int) -> int:

@@ -5,13 +5,14 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote
 
 import msgspec
 
 from tokenward.kernel.refusals import Refusal
 
+T = TypeVar("T")
 PREFIX: Final = "/admin/v1"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
@@ -25,12 +26,21 @@ class Nothing(Ask):
     """A request that needs no words."""
 
 
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """What is shown of something long, and what asks for the next page; None: this was the last."""
+
+    shown: T
+    following: Ask | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """A method and a path under `/admin/v1`, and the handler that answers.
 
     `ask` and `answer` are read off the handler's own annotations, so what is decoded, what is
-    answered and what the OpenAPI document says cannot differ. `answer` holds no refusal.
+    answered and what the OpenAPI document says cannot differ. `answer` holds no refusal, and of a
+    page (`is_paged`) what is shown.
     """
 
     method: str
@@ -40,6 +50,7 @@ class Route:
     status: int
     ask: type[Ask]
     answer: Any
+    is_paged: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -92,6 +103,8 @@ def route(
     hints = get_type_hints(handler)
     names = tuple(inspect.signature(handler).parameters)
     assert names == ("office", "ask"), f"{handler} takes an office and an ask"
+    answer = _without_refusal(hints["return"])
+    is_paged = issubclass(get_origin(answer) or object, Page)
     made = Route(
         method=method,
         path=path,
@@ -99,7 +112,8 @@ def route(
         handler=handler,
         status=status,
         ask=hints["ask"],
-        answer=_without_refusal(hints["return"]),
+        answer=get_args(answer)[0] if is_paged else answer,
+        is_paged=is_paged,
     )
     assert set(made.parameters) <= set(made.ask.__struct_fields__), f"{path} names unknown fields"
     return made

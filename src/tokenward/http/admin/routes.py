@@ -19,6 +19,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     route("GET", "/accounts", "List accounts", accounts.index),
     route("POST", "/accounts", "Create an account", accounts.create, 201),
     route("POST", "/accounts/{name}/credit", "Add prepaid credit", accounts.credit),
+    route("GET", "/projects/{name}", "Show a project", accounts.project),
     route("GET", "/keys", "List keys", keys.index),
     route("POST", "/keys", "Create a key and show it once", keys.create, 201),
     route("GET", "/keys/{id}", "Show a key", keys.show),

@@ -18,6 +18,14 @@ class AccountShape(TypedDict):
     credit_nusd: int | None
 
 
+class ProjectShape(TypedDict):
+    """What keys are for, and which account pays for it."""
+
+    name: str
+    account: str
+    created_at: str
+
+
 class CreditShape(TypedDict):
     """All prepaid money the account was ever given."""
 

@@ -12,14 +12,13 @@ import msgspec
 from tokenward.http.body import read_body
 from tokenward.http.certificates import CertificateSource, caller_thumbprint
 from tokenward.http.exchange import WHOLE_BODY
-from tokenward.http.gateway import ID_NUMBERS, Receive, Scope, Send, combined, request_id_from
+from tokenward.http.gateway import Receive, Scope, Send, combined, request_id_from
 from tokenward.http.oauth.denied import Denied, denied_rate, denied_request
 from tokenward.http.oauth.form import BODY_BYTES_MAX, BODY_WAIT_S, read_form
 from tokenward.http.oauth.visit import Visit
 from tokenward.http.reply import AsgiReply
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.events import Record
-from tokenward.kernel.ids import Dice, base62_number
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits.networks import client_address
@@ -66,14 +65,14 @@ class OauthDoor:
         self,
         guard: Guard,
         endpoints: Mapping[str, Endpoint],
-        dice: Dice,
+        draw_id: Callable[[], str],
         *,
         certificates: CertificateSource,
         address_rpm: int = ADDRESS_RPM,
     ) -> None:
         self._guard = guard
         self._endpoints = endpoints
-        self._dice = dice
+        self._draw_id = draw_id
         self._certificates = certificates
         self._address_rpm = address_rpm
         self._rates = Rates()
@@ -120,9 +119,6 @@ class OauthDoor:
             certificate=caller_thumbprint(scope, self._certificates, now_ms),
             record=record,
         )
-
-    def _draw_id(self) -> str:
-        return "req_" + base62_number(self._dice.below(ID_NUMBERS), 20)
 
     async def _answer(
         self, endpoint: Endpoint | None, visit: Visit, scope: Scope, receive: Receive

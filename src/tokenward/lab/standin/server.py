@@ -31,8 +31,9 @@ class _Connection(HttpToolsProtocol):
         super().connection_made(transport)
 
         def reset() -> None:
-            pipe = transport.get_extra_info("socket")
-            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            if not transport.is_closing():  # else the caller was faster, and there is no socket
+                pipe = transport.get_extra_info("socket")
+                pipe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
 
         self.app_state = {**self.app_state, RESET_KEY: reset}

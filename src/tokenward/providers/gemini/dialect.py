@@ -76,7 +76,7 @@ class GeminiDialect:
         """The caller's bytes, with the limit set where it set none; usage always comes."""
         if output_limit is None or ask.output_asked is not None or not ask.has_output:
             return request.body
-        return set_output_limit(request.body, output_limit)
+        return set_output_limit(request.body, ask.given, output_limit)
 
     def credential(self, credential: Secret) -> Headers:
         """As an API key."""

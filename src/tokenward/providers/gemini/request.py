@@ -14,8 +14,10 @@ from tokenward.providers.gemini.proto_json import (
     list_field,
     object_field,
     object_fields,
+    snake_case,
     unknown_names,
 )
+from tokenward.providers.gemini.rewriting import CONFIG
 from tokenward.providers.gemini.tools import tool_cost
 from tokenward.providers.request_body import as_text, model_in_path, read_object
 
@@ -67,6 +69,7 @@ def read_generate(request: Request, *, is_stream: bool) -> Ask:
         service_tiers=_service_tiers(body),
         open_ended=content.open_ended or tools.open_ended,
         unbounded=_unbounded_field(body, config) or tools.unbounded or unbounded_kind,
+        given={name: body[name] for name in (CONFIG, snake_case(CONFIG)) if name in body},
     )
 
 

@@ -62,6 +62,7 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         rounds=SEARCH_ROUNDS * choices if is_searching else 1,
         unbounded=unbounded,
         wants_usage=fields.wants_usage(document),
+        given=fields.settable(document),
         counted_text=countable(bound.texts),
     )
 

@@ -32,6 +32,7 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         open_ended=fields.opened_by(document),
         unbounded=fields.unlimited_by(document),
         wants_usage=fields.wants_usage(document),
+        given=fields.settable(document),
         counted_text=countable(texts),
     )
 

@@ -37,6 +37,11 @@ NO_LIMIT: Final = "some servers read an output limit of 0 as none"
 
 _LIMITED_BY_COMPLETION: Final = re.compile(r"(?:^|[/:])(?:o\d|gpt-(?:[5-9]|\d\d|chat))")
 
+SETTABLE: Final = (
+    "model", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens",
+    "max_tool_calls",
+)  # fmt: skip
+
 
 def refuse_detours(document: JsonObject) -> None:
     """No member may name another model or another output limit than the guard sees."""
@@ -88,6 +93,11 @@ def output_asked(document: JsonObject, *names: str, least: int = 0) -> tuple[int
         as_count(document[name], name, least) for name in names if document.get(name) is not None
     ]
     return (None, NO_LIMIT) if 0 in given else (max(given, default=None), "")
+
+
+def settable(document: JsonObject) -> JsonObject:
+    """Those members that `rewriting` may have to set."""
+    return {name: document[name] for name in SETTABLE if name in document}
 
 
 def wants_usage(document: JsonObject) -> bool:

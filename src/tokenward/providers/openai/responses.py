@@ -107,6 +107,7 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         or fields.unlimited_by(document, but="context_management"),
         wants_usage=True,
         stored=as_flag(document.get("background"), "background"),
+        given=fields.settable(document),
         counted_text=countable(bound.texts),
     )
 
@@ -128,6 +129,7 @@ def compact(request: Request, document: JsonObject) -> Ask:
         service_tiers=fields.service_tiers(document),
         open_ended=bound.open_ended,
         unbounded=tools.unbounded or fields.unlimited_by(document),
+        given=fields.settable(document),
         counted_text=countable(bound.texts),
     )
 

@@ -8,8 +8,6 @@ where nothing adds up, the larger reading is taken and `doubts` says so.
 import math
 from typing import Final
 
-from msgspec.structs import replace
-
 from tokenward.kernel.usage import Usage
 
 _COUNT_MAX: Final = 2**40
@@ -52,16 +50,8 @@ def token_usage(report: object, made: str = "output", has_output: bool = True) -
     all_input, all_output, doubts = _reconcile(
         prompt, cached + written, completion, reasoning, total
     )
-    usage = _split_input(prompt_details, all_input, cached, written)
-    plain, audio, image, doubt = _split_output(completion_details, all_output, made)
-    return replace(
-        usage,
-        output=plain,
-        output_audio=audio,
-        output_image=image,
-        reasoning=min(reasoning, plain + audio + image),
-        doubts=(*doubts, *usage.doubts, *doubt),
-    )
+    output = _split_output(completion_details, all_output, made)
+    return _split_input(prompt_details, all_input, cached, written, output, reasoning, doubts)
 
 
 def duration_usage(seconds: object) -> Usage:
@@ -109,9 +99,17 @@ def _reconcile(
     return all_input, max(addend, total - all_input), doubts
 
 
-def _split_input(details: Report, all_input: int, cached: int, written: int) -> Usage:
-    """Input by kind. What was cached is taken to be text first, so that the dear kinds count as
-    uncached unless the report says otherwise."""
+def _split_input(
+    details: Report,
+    all_input: int,
+    cached: int,
+    written: int,
+    output: tuple[int, int, int, tuple[str, ...]],
+    reasoning: int,
+    doubts: tuple[str, ...],
+) -> Usage:
+    """The whole usage, with its input by kind. What was cached is taken to be text first, so that
+    the dear kinds count as uncached unless the report says otherwise."""
     audio = _count_or_0(details, ("audio_tokens",))
     image = _count_or_0(details, ("image_tokens",))
     text = max(0, all_input - audio - image)
@@ -128,6 +126,9 @@ def _split_input(details: Report, all_input: int, cached: int, written: int) -> 
     written_1h = min(written, _count_or_0(ttl, ("ttl_12h_tokens",)))
     uncached = all_input - cached - written
     plain = uncached - (audio - cached_audio) - (image - cached_image)
+    made, audio_made, image_made, output_doubts = output
+    if plain < 0:
+        doubts = (*doubts, "the kinds of input add up to more than the input")
     return Usage(
         input=max(0, plain),
         input_audio=audio - cached_audio,
@@ -137,7 +138,11 @@ def _split_input(details: Report, all_input: int, cached: int, written: int) -> 
         cache_read_image=cached_image,
         cache_write_5m=written - written_1h,
         cache_write_1h=written_1h,
-        doubts=("the kinds of input add up to more than the input",) if plain < 0 else (),
+        output=made,
+        output_audio=audio_made,
+        output_image=image_made,
+        reasoning=min(reasoning, made + audio_made + image_made),
+        doubts=(*doubts, *output_doubts),
     )
 
 
@@ -167,10 +172,12 @@ def _count(report: Report, names: tuple[str, ...]) -> int:
 def _count_or_0(report: Report, names: tuple[str, ...]) -> int:
     """The largest of `names`; what is absent or null is 0."""
     largest = 0
-    for name in names if report else ():
+    for name in names:
         value = report.get(name)
         if value is not None:
-            largest = max(largest, _readable(value, name))
+            count = _readable(value, name)
+            if count > largest:
+                largest = count
     return largest
 
 

@@ -1,18 +1,31 @@
 """What people ask of the ledger, beside the path of a request."""
 
-from copy import deepcopy
 from functools import partial
 from typing import Any, Final
 
-import msgspec
 from psycopg import AsyncConnection
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
-from tokenward.ledger.records import Account, Cap, Finding, UsageRow
+from tokenward.kernel.names import valid_name
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
+from tokenward.ledger.records import Account, Cap, Finding, Project, UsageRow
 from tokenward.ledger.recount import Recount
 from tokenward.ledger.statement import Head
+from tokenward.store.book_rows import (
+    ACCOUNT_COLUMNS,
+    COUNTERS,
+    LAST_EVENT,
+    LIST_MAX,
+    PROJECT_COLUMNS,
+    USAGE_BY,
+    check_by,
+    read_account,
+    read_event,
+    read_project,
+    read_usage,
+)
 from tokenward.store.postgres.accounts import add_account
 from tokenward.store.postgres.database import LONG_S, Database
 from tokenward.store.postgres.statements import (
@@ -23,41 +36,38 @@ from tokenward.store.postgres.statements import (
 )
 from tokenward.store.postgres.transaction import Transaction
 
-LIST_MAX: Final = 10_000
 TRIES_MAX: Final = 5
-_ACCOUNTS: Final = "SELECT name, created_ms, credit_nusd FROM accounts ORDER BY created_ms, name"
-_BY: Final = {
-    "key": "key",
-    "project": "project",
-    "account": "account",
-    "model": "model",
-    "day": "to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-}
-USAGE_BY: Final = tuple(_BY)
+_ACCOUNTS: Final = ACCOUNT_COLUMNS + (
+    "WHERE (created_ms, name) > (%s, %s) ORDER BY created_ms, name LIMIT %s"
+)
+_ACCOUNT: Final = ACCOUNT_COLUMNS + "WHERE name = %s"
+_PROJECT: Final = PROJECT_COLUMNS + "WHERE name = %s"
+_DAY: Final = "to_char(to_timestamp(at_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+_SUMS: Final = (
+    "coalesce(sum(nusd), 0)::bigint, coalesce(sum(calls), 0)::bigint, "
+    "coalesce(sum(input_tokens), 0)::bigint, coalesce(sum(output_tokens), 0)::bigint, "
+    "coalesce(sum(cached_tokens), 0)::bigint, coalesce(sum(estimate), 0)::bigint "
+    "FROM entries WHERE kind IN ('settle', 'expire', 'overrun') "
+    "AND at_ms >= %(since)s AND at_ms < %(until)s "
+)
+_SPENT: Final = f"SELECT '', {_SUMS}"
 _USAGE: Final = {
     by: (
-        f'SELECT {column} COLLATE "C", sum(nusd)::bigint, sum(calls)::bigint, '
-        "sum(input_tokens)::bigint, sum(output_tokens)::bigint, sum(cached_tokens)::bigint, "
-        "sum(estimate)::bigint FROM entries WHERE kind IN ('settle', 'expire', 'overrun') "
-        "AND at_ms >= %s AND at_ms < %s GROUP BY 1 ORDER BY 1"
+        f"SELECT {name}, {_SUMS}"
+        f"AND (%(after)s::text IS NULL OR {name} > %(after)s) GROUP BY 1 ORDER BY 1 LIMIT %(limit)s"
     )
-    for by, column in _BY.items()
+    for by in USAGE_BY
+    for name in (f'{_DAY if by == "day" else by} COLLATE "C"',)
 }
 _EVENTS: Final = (
     "SELECT number, ts, kind, subject, facts FROM events WHERE number > %s ORDER BY number LIMIT %s"
 )
-_LAST_EVENT: Final = "SELECT coalesce(max(number), 0) FROM events"
 _HASH: Final = "SELECT hash FROM entries WHERE seq = %s"
-_COUNTERS: Final = "SELECT cap, start_ms, spent, held, running FROM counters"
 _CORRECT: Final = (
     "INSERT INTO counters (cap, start_ms, resets_ms, spent, held, running, told) "
     "VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT (cap, start_ms) DO UPDATE SET "
     "spent = excluded.spent, held = excluded.held, running = excluded.running"
 )
-_ZERO: Final = (
-    "UPDATE counters SET spent = 0, held = 0, running = 0 WHERE cap = %s AND start_ms = %s"
-)
-_facts: Final = msgspec.json.Decoder(dict[str, str | int | None])
 
 
 class PostgresBooks:
@@ -71,46 +81,51 @@ class PostgresBooks:
         """False if it exists already."""
         return await self._database.change(partial(add_account, name, at_ms))
 
-    async def accounts(self) -> list[Account]:
-        """Every account with its credit, oldest first."""
-        rows = await self._database.fetch(_ACCOUNTS)
-        return [Account(name=row[0], created_ms=row[1], credit_nusd=row[2]) for row in rows]
+    async def accounts(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[Account]:
+        """The oldest accounts after that one, each with its credit."""
+        rows = await self._database.fetch_long(_ACCOUNTS, (*after, limit))
+        return [read_account(row) for row in rows]
 
-    async def usage(self, by: str, since_ms: int, until_ms: int) -> list[UsageRow]:
+    async def find_account(self, name: str) -> Account | None:
+        """The account with this name."""
+        rows = await self._database.fetch(_ACCOUNT, (name,)) if valid_name(name) else []
+        return read_account(rows[0]) if rows else None
+
+    async def find_project(self, name: str) -> Project | None:
+        """The project with this name."""
+        rows = await self._database.fetch(_PROJECT, (name,)) if valid_name(name) else []
+        return read_project(rows[0]) if rows else None
+
+    async def usage(
+        self,
+        by: str,
+        since_ms: int,
+        until_ms: int,
+        after: str | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[UsageRow]:
         """What calls taken on in [since, until) cost; `day` is the day in UTC.
 
         A call counts when it was taken on, as for caps. ValueError for another `by`.
         """
-        if by not in _USAGE:
-            raise ValueError(f"usage is by {', '.join(USAGE_BY)}")
+        check_by(by)
+        asked = {"since": since_ms, "until": until_ms, "after": after, "limit": limit}
+        return [read_usage(row) for row in await self._database.fetch_long(_USAGE[by], asked)]
 
-        async def add_up(connection: AsyncConnection[Any]) -> list[tuple[Any, ...]]:
-            return await (await connection.execute(_USAGE[by], (since_ms, until_ms))).fetchall()
-
-        return [
-            UsageRow(
-                by=row[0],
-                cost_nusd=row[1],
-                calls=row[2],
-                input_tokens=row[3],
-                output_tokens=row[4],
-                cached_tokens=row[5],
-                estimates=row[6],
-            )
-            for row in await self._database.read(add_up, limit_s=LONG_S)
-        ]
+    async def spent(self, since_ms: int, until_ms: int) -> UsageRow:
+        """What all calls taken on in [since, until) cost."""
+        asked = {"since": since_ms, "until": until_ms}
+        (row,) = await self._database.fetch_long(_SPENT, asked)
+        return read_usage(row)
 
     async def events(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """Events with their numbers, oldest first, after the given number; at most 10,000."""
         rows = await self._database.fetch(_EVENTS, (after, min(limit, LIST_MAX)))
-        return [
-            (row[0], Event(ts=row[1], kind=row[2], subject=row[3], facts=_facts.decode(row[4])))
-            for row in rows
-        ]
+        return [read_event(row) for row in rows]
 
     async def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
-        ((number,),) = await self._database.fetch(_LAST_EVENT)
+        ((number,),) = await self._database.fetch(LAST_EVENT)
         return int(number)
 
     async def head(self) -> Head:
@@ -151,24 +166,16 @@ async def _correct(
     connection = transaction.connection
     if await stored_caps(connection) != caps:
         return None
-    recount = deepcopy(recount)  # it may be run again
+    recount = recount.copy()  # it may be run again
     async for entry, _ in stream_entries(connection, upto):
         recount.feed(entry)
-    cursor = await connection.execute(_COUNTERS)
-    stated = {row[:2]: row[2:] for row in await cursor.fetchall()}
-    wrong = 0
-    for (cap_id, start_ms), sums in recount.sums.items():
-        amounts = (sums.spent, sums.held, sums.running)
-        if stated.pop((cap_id, start_ms), (0, 0, 0)) != amounts:
-            wrong += 1
-            await connection.execute(_CORRECT, (cap_id, start_ms, sums.resets_ms, *amounts))
-    for counted, amounts in stated.items():
-        if amounts != (0, 0, 0):
-            wrong += 1
-            await connection.execute(_ZERO, counted)
-    if wrong:
-        transaction.journal.note("reconciled", now_ms, detail={"counters": wrong})
-    return wrong
+    cursor = await connection.execute(COUNTERS)
+    corrections = recount.corrections({row[:2]: row[2:] for row in await cursor.fetchall()})
+    for correction in corrections:
+        await connection.execute(_CORRECT, correction)
+    if corrections:
+        transaction.journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
+    return len(corrections)
 
 
 async def _recount(

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
+from tokenward.kernel.pages import Seen
 from tokenward.ledger.chain import Entry
 from tokenward.ledger.counter import NEVER_MS
 from tokenward.ledger.desk import (
@@ -16,19 +17,20 @@ from tokenward.ledger.desk import (
     Counted,
     check_cap,
     check_credit,
+    counters_of,
     credit_cap,
-    owner_of,
+    note_change,
+    note_credit,
     posting,
+    running_windows,
     status_of,
 )
-from tokenward.ledger.notes import note_cap
 from tokenward.ledger.records import Cap, CapStatus
-from tokenward.ledger.recount import Recount
 from tokenward.ledger.thresholds import still_told
 from tokenward.ledger.windows import window_bounds
-from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
+from tokenward.store.cap_rows import CAP_COLUMNS, cap_row, counts_of, read_cap
+from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 from tokenward.store.postgres.database import LONG_S, Database
-from tokenward.store.postgres.facts import ENTRY_ROWS
 from tokenward.store.postgres.transaction import Transaction
 from tokenward.store.postgres.writing import integers
 
@@ -39,11 +41,14 @@ _SAME: Final = CAP_COLUMNS + (
 )
 _BY_ID: Final = CAP_COLUMNS + "WHERE id = %s"
 _BY_IDS: Final = CAP_COLUMNS + "WHERE id = ANY(%s)"
-_LIST: Final = CAP_COLUMNS + "WHERE %s IN ('', subject) ORDER BY subject, created_ms, id"
+_PAGE: Final = CAP_COLUMNS + "WHERE (created_ms, id) > (%s, %s) ORDER BY created_ms, id LIMIT %s"
+_PAGE_OF: Final = CAP_COLUMNS + (
+    "WHERE subject = %s AND (created_ms, id) > (%s, %s) ORDER BY created_ms, id LIMIT %s"
+)
 _CURRENT: Final = (
-    "SELECT cap, start_ms, spent, held, running FROM counters "
-    "WHERE (resets_ms > %(now)s OR resets_ms IS NULL) "
-    "AND (%(subject)s = '' OR cap IN (SELECT id FROM caps WHERE subject = %(subject)s))"
+    "SELECT counters.cap, start_ms, spent, held, counters.running "
+    "FROM unnest(%s::text[], %s::bigint[]) AS running (cap, start) "
+    "JOIN counters ON counters.cap = running.cap AND start_ms = start"
 )
 _INSERT: Final = "INSERT INTO caps VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _CHANGE: Final = (
@@ -112,9 +117,10 @@ class CapDesk:
         counted = await self._database.read(partial(_count_credit, cap), limit_s=LONG_S)
         return await self._database.change(partial(_credit, cap, counted, why))
 
-    async def caps(self, now_ms: int, subject: str) -> list[CapStatus]:
-        """Every cap (of the subject, if one is given) in the window that holds `now_ms`."""
-        return await self._database.read(partial(_list_caps, now_ms, subject))
+    async def caps(self, now_ms: int, subject: str, after: Seen, limit: int) -> list[CapStatus]:
+        """A page of caps (of the subject, if one is given) in the window that holds `now_ms`."""
+        work = partial(_list_caps, now_ms, subject, after, limit)
+        return await self._database.read(work, limit_s=LONG_S)
 
     async def forget_windows(self, now_ms: int) -> None:
         """Drop the counters of windows that ended two days ago."""
@@ -132,7 +138,7 @@ async def _set(
     cap: Cap, counted: Counted | None, now_ms: int, transaction: Transaction
 ) -> Cap | None:
     """None: the cap that was there is gone since it was looked up; count again."""
-    row = await _one(transaction.connection, _SAME, _counts(cap))
+    row = await _one(transaction.connection, _SAME, counts_of(cap))
     if row is None:
         cap = replace(cap, id=f"cap:{transaction.journal.next_seq()}", created_ms=now_ms)
     else:
@@ -140,7 +146,7 @@ async def _set(
         cap = replace(cap, id=old.id, created_ms=old.created_ms)
         if old.zone == cap.zone:
             await _change(transaction, cap, since_ms)
-            _note(transaction, "cap_set", cap, since_ms, now_ms)
+            note_change(transaction.journal, "cap_set", cap, since_ms, now_ms)
             return cap
     if counted is None:
         return None
@@ -150,7 +156,7 @@ async def _set(
         await transaction.connection.execute(_UNCOUNT, (cap.id,))
         await _update(transaction, cap, counted.since_ms)
     await _recount(transaction, cap, counted)
-    _note(transaction, "cap_set", cap, counted.since_ms, now_ms)
+    note_change(transaction.journal, "cap_set", cap, counted.since_ms, now_ms)
     return cap
 
 
@@ -162,7 +168,7 @@ async def _remove(counts: tuple[str, str, str, str], now_ms: int, transaction: T
     transaction.changed_caps()
     await transaction.connection.execute(_UNCOUNT, (cap.id,))
     await transaction.connection.execute(_DELETE, (cap.id,))
-    _note(transaction, "cap_removed", cap, since_ms, now_ms)
+    note_change(transaction.journal, "cap_removed", cap, since_ms, now_ms)
     return True
 
 
@@ -183,13 +189,7 @@ async def _credit(added: Cap, counted: Counted | None, why: str, transaction: Tr
     else:
         since_ms = read_cap(stored)[1]
         await _change(transaction, cap, since_ms)
-    transaction.journal.note(
-        "credit",
-        added.created_ms,
-        account=account,
-        nusd=added.limit,
-        detail=note_cap(cap, since_ms, why),
-    )
+    note_credit(transaction.journal, added, cap, since_ms, why)
     return cap.limit
 
 
@@ -204,12 +204,8 @@ async def _change(transaction: Transaction, cap: Cap, since_ms: int) -> None:
 
 
 async def _insert(transaction: Transaction, cap: Cap, since_ms: int, *, is_credit: bool) -> None:
-    values = (
-        cap.id, cap.subject, cap.model, cap.window.value, cap.unit.value, cap.limit, cap.zone,
-        cap.throttles, cap.created_ms, since_ms, is_credit,
-    )  # fmt: skip
     transaction.changed_caps()
-    await transaction.connection.execute(_INSERT, values)
+    await transaction.connection.execute(_INSERT, cap_row(cap, since_ms, is_credit=is_credit))
 
 
 async def _update(transaction: Transaction, cap: Cap, since_ms: int) -> None:
@@ -222,13 +218,9 @@ async def _recount(transaction: Transaction, cap: Cap, counted: Counted) -> None
     """Counters of a new cap: what was counted, what was posted since then, what is held."""
     connection = transaction.connection
     newest = await _postings(connection, cap, counted.since_ms, counted.end_ms, counted.upto)
-    held = [Entry(*row[:-1]) for row in await (await connection.execute(_HELD)).fetchall()]
-    recount = Recount([(cap, counted.since_ms)])
-    for entry in (*counted.postings, *newest, *held):
-        recount.feed(entry)
-    for (_, start_ms), sums in recount.sums.items():
-        values = (cap.id, start_ms, sums.resets_ms, sums.spent, sums.held, sums.running)
-        await connection.execute(_COUNT, values)
+    held = [read_entry(row) for row in await (await connection.execute(_HELD)).fetchall()]
+    for counter in counters_of(cap, counted, newest, held):
+        await connection.execute(_COUNT, counter)
 
 
 async def _forget(cutoff_ms: int, transaction: Transaction) -> int:
@@ -253,18 +245,6 @@ async def _forget(cutoff_ms: int, transaction: Transaction) -> int:
     return len(old)
 
 
-def _note(transaction: Transaction, kind: str, cap: Cap, since_ms: int, at_ms: int) -> None:
-    owner = owner_of(cap)
-    transaction.journal.note(
-        kind,
-        at_ms,
-        account=owner["account"],
-        project=owner["project"],
-        key=owner["key"],
-        detail=note_cap(cap, since_ms),
-    )
-
-
 # -- in a snapshot ------------------------------------------------------------------------------
 
 
@@ -279,7 +259,7 @@ async def _count_new(
     cap: Cap, start_ms: int, resets_ms: int | None, connection: AsyncConnection[Any]
 ) -> Counted | None:
     """What the cap has spent in its window; None if its counters go on unchanged."""
-    row = await _one(connection, _SAME, _counts(cap))
+    row = await _one(connection, _SAME, counts_of(cap))
     if row is not None and read_cap(row)[0].zone == cap.zone:
         return None
     return await _count(cap, start_ms, NEVER_MS if resets_ms is None else resets_ms, connection)
@@ -305,22 +285,21 @@ async def _postings(
 
 
 async def _list_caps(
-    now_ms: int, subject: str, connection: AsyncConnection[Any]
+    now_ms: int, subject: str, after: Seen, limit: int, connection: AsyncConnection[Any]
 ) -> list[CapStatus]:
-    cursor = await connection.execute(_CURRENT, {"now": now_ms, "subject": subject})
-    sums = {
-        (cap_id, start_ms): (spent, held, running)
-        for cap_id, start_ms, spent, held, running in await cursor.fetchall()
-    }
-    rows = await (await connection.execute(_LIST, (subject,))).fetchall()
-    return [status_of(read_cap(row)[0], now_ms, sums) for row in rows]
+    if subject:
+        cursor = await connection.execute(_PAGE_OF, (subject, *after, limit))
+    else:
+        cursor = await connection.execute(_PAGE, (*after, limit))
+    caps = [read_cap(row)[0] for row in await cursor.fetchall()]
+    windows = running_windows(caps, now_ms)
+    starts = integers(start_ms for _, start_ms in windows)
+    cursor = await connection.execute(_CURRENT, ([cap_id for cap_id, _ in windows], starts))
+    sums = {row[:2]: row[2:] for row in await cursor.fetchall()}
+    return [status_of(cap, now_ms, sums) for cap in caps]
 
 
 async def _one(
     connection: AsyncConnection[Any], question: LiteralString, values: tuple[object, ...]
 ) -> tuple[Any, ...] | None:
     return await (await connection.execute(question, values)).fetchone()
-
-
-def _counts(cap: Cap) -> tuple[str, str, str, str]:
-    return cap.subject, cap.model, cap.window.value, cap.unit.value

@@ -11,7 +11,7 @@ again and again with growing pauses, is answered in time.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, LiteralString, Self, TypeVar
@@ -111,6 +111,16 @@ class Database:
             return await (await line.connection.execute(question, values)).fetchall()
 
         return await self._start(ask, "be read", None)
+
+    async def fetch_long(
+        self, question: LiteralString, values: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The same for what people ask for: it may take long, and the database is not to blame."""
+
+        async def ask(connection: AsyncConnection[Any]) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(question, values)).fetchall()
+
+        return await self.read(ask, limit_s=LONG_S)
 
     def push(self, work: Change[object]) -> None:
         """A change that nobody waits for; made as soon as the database takes it, together with

@@ -11,17 +11,13 @@ from tokenward.kernel.errors import StoreError
 from tokenward.ledger.book import Ended
 from tokenward.ledger.chain import Entry
 from tokenward.store.cap_rows import CAP_COLUMNS
+from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 from tokenward.store.postgres.known_caps import KnownCaps, Owner
 from tokenward.store.postgres.layout import LAYOUT
 from tokenward.store.postgres.wants import Wants
 from tokenward.store.postgres.writing import LOCK, integers
 
 SWEEP_BATCH: Final = 128
-ENTRY_ROWS: Final = (
-    "SELECT seq, ts, kind, hold, at_ms, account, project, key, model, nusd, tokens, calls, "
-    "input_tokens, output_tokens, cached_tokens, estimate, detail, hash FROM entries "
-)
-"""An `Entry` and, last, the hash it carries."""
 _BOOK: Final = (
     "SELECT seq, hash, caps, (SELECT needs FROM layout), "
     "EXISTS (SELECT FROM gateways WHERE id = %s) FROM book"
@@ -161,7 +157,7 @@ class Loader:
             taken = await self._ask(_TAKEN, integers(absent)) if absent else None
             ends = await self._ask(_ENDED, integers(ended)) if ended else None
         for row in await _rows(taken):
-            entry = Entry(*row[:-1])
+            entry = read_entry(row)
             self._entries[entry.seq] = entry
             self._calls.add(_call(entry))
         for hold, *end in await _rows(ends):

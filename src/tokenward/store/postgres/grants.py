@@ -14,10 +14,12 @@ from tokenward.keys.families import Family
 from tokenward.keys.interfaces import Watcher
 from tokenward.store.grant_rows import (
     ACCESS_MS_MAX,
+    ASKED_FOR,
     FAMILY_COLUMNS,
     KEPT_MS,
-    end_event,
     family_row,
+    note_end,
+    note_new,
     read_family,
 )
 from tokenward.store.postgres.database import Database
@@ -162,7 +164,8 @@ class PostgresGrants:
         if not await _turn(old, new, transaction):
             return False
         await _revoke(transaction, family_name(new.id), new.ended_ms + ACCESS_MS_MAX)
-        _tell(transaction, "family:revoked", new.id, new.key_id, new.ended_ms, new.ended_why)
+        book = transaction.journal
+        note_end(book, "family:revoked", new.id, new.key_id, new.ended_ms, new.ended_why)
         if incident is not None:
             await self._incidents.open(incident, transaction)
         return True
@@ -174,8 +177,7 @@ def _tell_nobody() -> None:
 
 async def _add(family: Family, transaction: Transaction) -> None:
     await transaction.connection.execute(_INSERT, family_row(family))
-    detail = {"family": family.id, "got_by": family.got_by}
-    transaction.journal.note("family_created", family.created_ms, key=family.key_id, detail=detail)
+    note_new(transaction.journal, family)
 
 
 async def _turn(old: Family, new: Family, transaction: Transaction) -> bool:
@@ -192,24 +194,13 @@ async def _revoke_token(token: AccessToken, at_ms: int, transaction: Transaction
     name = token_name(token.jti)
     cursor = await transaction.connection.execute(_IS_REVOKED, (name,))
     if await cursor.fetchone() is None:
-        _tell(
-            transaction, "token:revoked", token.jti, token.key_id, at_ms, "its client asked for it"
-        )
+        note_end(transaction.journal, "token:revoked", token.jti, token.key_id, at_ms, ASKED_FOR)
     await _revoke(transaction, name, token.expires_ms)
 
 
 async def _revoke(transaction: Transaction, name: str, until_ms: int) -> None:
     await transaction.connection.execute(_REVOKE, (name, until_ms))
     transaction.changed("name", name)
-
-
-def _tell(
-    transaction: Transaction, kind: str, its_id: str, key_id: str, at_ms: int, why: str
-) -> None:
-    """An entry, and an event for people."""
-    detail = {kind.partition(":")[0]: its_id, "why": why}
-    transaction.journal.note(kind.replace(":", "_"), at_ms, key=key_id, detail=detail)
-    transaction.journal.tell(end_event(kind, its_id, key_id, at_ms, why))
 
 
 async def _sweep(now_ms: int, connection: AsyncConnection[Any]) -> None:

@@ -7,7 +7,7 @@ from tokenward.store.incident_rows import (
     INCIDENT_COLUMNS,
     LIST_MAX,
     incident_row,
-    opened_event,
+    note_opened,
     read_incident,
 )
 from tokenward.store.postgres.database import Database
@@ -31,8 +31,7 @@ class PostgresIncidents:
     async def open(self, incident: Incident, transaction: Transaction) -> None:
         """Keep a new one, with its entry and its event."""
         await transaction.connection.execute(_INSERT, incident_row(incident))
-        transaction.journal.note("incident_opened", incident.opened_ms, detail=incident)
-        transaction.journal.tell(opened_event(incident))
+        note_opened(transaction.journal, incident)
 
     async def recent(self, limit: int) -> list[Incident]:
         """The newest first; at most 1,000."""

@@ -1,16 +1,11 @@
 """The append-only ledger and the events, as one transaction adds to them."""
 
-from typing import Any, Final
-
-import msgspec
-
 from tokenward.kernel.events import Event
 from tokenward.ledger.chain import Entry, chain_hash
+from tokenward.ledger.notes import Notebook
 
-to_json: Final = msgspec.json.Encoder().encode
 
-
-class Journal:
+class Journal(Notebook):
     """Collects what a transaction will write: entries, each chained to the one before, and
     events. `seq` and `hash` are the head."""
 
@@ -32,26 +27,6 @@ class Journal:
         self.hash = chain_hash(self.hash, entry)
         self.seq = entry.seq
         self.entries.append((entry, self.hash))
-
-    def note(
-        self,
-        kind: str,
-        at_ms: int,
-        *,
-        account: str = "",
-        project: str = "",
-        key: str = "",
-        nusd: int = 0,
-        detail: Any = None,
-    ) -> None:
-        """Append an entry that is about no call: a cap, a credit, a key, an account."""
-        text = to_json({} if detail is None else detail).decode("utf-8")
-        seq = self.next_seq()
-        self.write(
-            Entry(
-                seq, at_ms, kind, 0, at_ms, account, project, key, "", nusd, 0, 0, 0, 0, 0, 0, text
-            )
-        )
 
     def tell(self, event: Event) -> None:
         """Keep an event for people and pagers."""

@@ -14,19 +14,21 @@ from psycopg import AsyncConnection
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.keys.interfaces import View, Watcher
-from tokenward.keys.records import KeyRecord
-from tokenward.ledger.notes import KeyNote
+from tokenward.keys.records import Census, KeyRecord
+from tokenward.store.census import questions, read_census
 from tokenward.store.key_rows import (
     ENDING_DAYS,
     KEY_COLUMNS,
-    change_event,
     changing_values,
+    check_owner,
     check_step,
     decided_on,
     ending_event,
     is_same,
     key_row,
+    note_change,
     read_key,
 )
 from tokenward.store.postgres.accounts import add_account
@@ -39,7 +41,8 @@ CACHED_MAX: Final = 50_000
 HEARD_MAX: Final = 10_000
 TRIES_MAX: Final = 5
 _KEY: Final = KEY_COLUMNS + "WHERE id = %s"
-_ALL: Final = KEY_COLUMNS + "ORDER BY created_ms, id"
+_PAGE: Final = KEY_COLUMNS + "WHERE (created_ms, id) > (%s, %s) ORDER BY created_ms, id LIMIT %s"
+_CENSUS: Final = questions("%({})s", "(caveats::json ->> 'bind')")
 _INSERT: Final = (
     "INSERT INTO keys (id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
     "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment) "
@@ -138,9 +141,14 @@ class PostgresKeys:
             self._keep(now, number)
         return is_done
 
-    async def all(self) -> list[KeyRecord]:
-        """Every key, oldest first, last uses included."""
-        return await self._database.read(_read_all, limit_s=LONG_S)
+    async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
+        """The oldest keys after that one, last uses included."""
+        return [read_key(row) for row in await self._database.fetch_long(_PAGE, (*after, limit))]
+
+    async def census(self, now_ms: int, ends_ms: int, unused_ms: int) -> Census:
+        """All keys, counted."""
+        moments = {"now": now_ms, "ends": ends_ms, "unused": unused_ms}
+        return await self._database.read(partial(_count_keys, moments), limit_s=LONG_S)
 
     async def tell_ending(self, now_ms: int) -> int:
         """Tell of live keys that end within a week, and again within a day, each once, whichever
@@ -230,15 +238,12 @@ async def _add(record: KeyRecord, transaction: Transaction) -> int:
         transaction.journal.note(
             "project_created", record.created_ms, account=record.account, project=record.project
         )
-    elif owner[0] != record.account:
-        raise ValueError(
-            f"the project {record.project} belongs to the account {owner[0]}, "
-            f"not to {record.account}"
-        )
+    else:
+        check_owner(record, owner[0])
     if await _stored(connection, record.id) is not None:
         raise ValueError("there is a key with this id")
     await connection.execute(_INSERT, key_row(record))
-    _note(transaction, "key:created", record, record.created_ms, "")
+    note_change(transaction.journal, "key:created", record, record.created_ms, "")
     return transaction.numbers.start - 1
 
 
@@ -251,7 +256,7 @@ async def _replace(
         return False, now, transaction.numbers.start - 1
     check_step(now, new)
     await transaction.connection.execute(_UPDATE, (*changing_values(new), new.id))
-    _note(transaction, kind, new, at_ms, why)
+    note_change(transaction.journal, kind, new, at_ms, why)
     transaction.changed("key", new.id)
     return True, now, transaction.numbers[-1]
 
@@ -273,20 +278,7 @@ async def _tell_ending(now_ms: int, transaction: Transaction) -> int:
     return told
 
 
-def _note(transaction: Transaction, kind: str, record: KeyRecord, at_ms: int, why: str) -> None:
-    """An entry, and an event for people."""
-    transaction.journal.note(
-        kind.replace(":", "_"),
-        at_ms,
-        account=record.account,
-        project=record.project,
-        key=record.id,
-        detail=KeyNote(state=record.state, why=why),
+async def _count_keys(moments: dict[str, int], connection: AsyncConnection[Any]) -> Census:
+    return read_census(
+        [await (await connection.execute(each, moments)).fetchall() for each in _CENSUS]
     )
-    transaction.journal.tell(change_event(kind, record, at_ms, why))
-
-
-async def _read_all(connection: AsyncConnection[Any]) -> list[KeyRecord]:
-    async with connection.cursor("all_keys") as cursor:  # in steps: others run in between
-        await cursor.execute(_ALL)
-        return [read_key(row) async for row in cursor]

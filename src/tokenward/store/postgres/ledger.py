@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.keeping import TTL_MS_MAX, Keeping, payable
 from tokenward.ledger.records import Cap, CapStatus, Charge, Hold, HoldAsk, Settlement
@@ -95,10 +96,12 @@ class PostgresLedger:
         self._changed()
         return changed
 
-    async def caps(self, now_ms: int, subject: str = "") -> list[CapStatus]:
-        """Every cap and where it stands, as enforced (F-5), credit included."""
+    async def caps(
+        self, now_ms: int, subject: str = "", after: Seen = BEGINNING, limit: int = PAGE_MAX
+    ) -> list[CapStatus]:
+        """A page of caps and where each stands, as enforced (F-5), credit included."""
         await self._batches.settle_down()
-        return await self._desk.caps(now_ms, subject)
+        return await self._desk.caps(now_ms, subject, after, limit)
 
     async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
         """Prepaid money; the account's new sum of credit. ValueError if there is no account."""

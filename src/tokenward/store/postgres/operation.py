@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from tokenward.ledger.keeping import Keeping
+from tokenward.store.asked import Asked
 from tokenward.store.postgres.batch_book import BatchBook
 from tokenward.store.postgres.wants import Wants
 
@@ -12,17 +13,14 @@ T = TypeVar("T")
 Want = Callable[[Wants], object]
 
 
-class Operation(Generic[T]):
+class Operation(Asked[T]):
     """What it needs to know, what it does, who waits.
 
-    `work` may be run again from the start. `must_run`: also when nobody waits any more. `takes`:
-    it takes a hold, which only a gateway may that the others count as alive.
+    `work` may be run again from the start. `takes`: it takes a hold, which only a gateway may that
+    the others count as alive.
     """
 
-    __slots__ = (
-        "_abandoned", "asked_s", "error", "future", "is_alone", "must_run", "takes", "value",
-        "want", "work",
-    )  # fmt: skip
+    __slots__ = ("asked_s", "is_alone", "takes", "want", "work")
 
     def __init__(
         self,
@@ -34,22 +32,13 @@ class Operation(Generic[T]):
         takes: bool,
         abandoned: Callable[[T], object] | None,
     ) -> None:
-        self.future: asyncio.Future[T] = loop.create_future()
+        super().__init__(loop.create_future(), must_run, abandoned)
         self.asked_s = loop.time()
         self.want = want
         self.work = work
-        self.must_run = must_run
         self.takes = takes
         self.is_alone = False
         """Its batch failed, and perhaps because of it: it has the next one for itself."""
-        self.value: T
-        self.error: BaseException | None = None
-        self._abandoned = abandoned
-
-    @property
-    def is_wanted(self) -> bool:
-        """Does it still have to be done?"""
-        return self.must_run or not self.future.done()
 
     def run(self, keeping: Keeping, book: BatchBook) -> bool:
         """Do it; False if it raised, which is its own caller's."""
@@ -60,18 +49,3 @@ class Operation(Generic[T]):
             self.error = error
             return False
         return True
-
-    def fail(self, error: BaseException) -> None:
-        """Tell who waits; nobody waiting is fine."""
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # seen: a caller that does not wait is not a warning
-
-    def answer(self) -> None:
-        """It is kept: give the result, or undo it where the caller gave up waiting for it."""
-        if self.error is not None:
-            self.fail(self.error)
-        elif not self.future.done():
-            self.future.set_result(self.value)
-        elif self._abandoned is not None and not self.must_run:
-            self._abandoned(self.value)

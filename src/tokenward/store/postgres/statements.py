@@ -8,19 +8,14 @@ from psycopg import AsyncConnection
 from tokenward.ledger.audit import Auditor
 from tokenward.ledger.chain import Entry
 from tokenward.ledger.records import Cap, Finding
-from tokenward.ledger.statement import Head, Stated, StatedCounter, StatedKey
-from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
-from tokenward.store.postgres.facts import ENTRY_ROWS
+from tokenward.ledger.statement import Head, Stated
+from tokenward.store.book_rows import CAPS, CLAIMS, stated
+from tokenward.store.cap_rows import read_cap
+from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 
 STREAM_ROWS: Final = 500
 _ENTRIES: Final = ENTRY_ROWS + "WHERE seq > %s ORDER BY seq"
 _HEAD: Final = "SELECT seq, hash FROM book"
-_HOLDS: Final = "SELECT id FROM holds"
-_CAPS: Final = CAP_COLUMNS + "ORDER BY id"
-_COUNTERS: Final = "SELECT cap, start_ms, spent, held, running FROM counters"
-_KEYS: Final = "SELECT id, project, account, state FROM keys"
-_PROJECTS: Final = "SELECT name, account FROM projects"
-_CREDITS: Final = "SELECT name, credit_nusd FROM accounts WHERE credit_nusd IS NOT NULL"
 _PATIENT: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 
 
@@ -43,7 +38,7 @@ async def stored_head(connection: AsyncConnection[Any]) -> Head:
 
 async def stored_caps(connection: AsyncConnection[Any]) -> list[tuple[Cap, int]]:
     """Every cap, and the start of the first window it counts."""
-    return [read_cap(row) for row in await _all(connection, _CAPS)]
+    return [read_cap(row) for row in await _all(connection, CAPS)]
 
 
 async def stream_entries(
@@ -55,21 +50,12 @@ async def stream_entries(
         cursor.itersize = STREAM_ROWS
         await cursor.execute(_ENTRIES, (after,))
         async for row in cursor:
-            yield Entry(*row[:-1]), row[-1]
+            yield read_entry(row), row[-1]
 
 
 async def _stated(connection: AsyncConnection[Any], now_ms: int, known: tuple[Head, ...]) -> Stated:
-    return Stated(
-        now_ms=now_ms,
-        head=await stored_head(connection),
-        open_holds=frozenset(row[0] for row in await _all(connection, _HOLDS)),
-        caps=await stored_caps(connection),
-        counters=[StatedCounter(*row) for row in await _all(connection, _COUNTERS)],
-        keys={row[0]: StatedKey(*row[1:]) for row in await _all(connection, _KEYS)},
-        projects=dict(await _all(connection, _PROJECTS)),
-        credits_nusd=dict(await _all(connection, _CREDITS)),
-        known=known,
-    )
+    answers = [await _all(connection, claim) for claim in CLAIMS]
+    return stated(now_ms, await stored_head(connection), known, answers)
 
 
 async def _all(connection: AsyncConnection[Any], question: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from tokenward.keys.interfaces import Watcher
 from tokenward.keys.lease import LEASE_S, Lease
 from tokenward.ledger.thresholds import THRESHOLDS
 from tokenward.limits.local import LocalLimiter
+from tokenward.pipeline.admitting import OneByOne
 from tokenward.store.postgres.batches import Batches
 from tokenward.store.postgres.books import PostgresBooks
 from tokenward.store.postgres.cap_desk import CapDesk
@@ -159,6 +160,11 @@ class PostgresStore:
             return self._hot.limiter
         assert self._own_limiter is not None, "where nobody else keeps it"
         return self._own_limiter
+
+    @property
+    def admission(self) -> OneByOne | HotState:
+        """Both asked together."""
+        return self._hot or OneByOne(self.proofs, self.limiter)
 
     @property
     def waiting(self) -> int:

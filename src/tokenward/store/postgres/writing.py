@@ -7,7 +7,8 @@ from psycopg import AsyncConnection, AsyncCursor
 
 from tokenward.kernel.events import Event
 from tokenward.ledger.chain import Entry
-from tokenward.store.postgres.journal import Journal, to_json
+from tokenward.ledger.notes import to_json
+from tokenward.store.postgres.journal import Journal
 
 BOOK_LOCK: Final = 0x746F6B01
 """The lock of the books: who writes money, keys or anything that is told holds it."""

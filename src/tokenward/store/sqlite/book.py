@@ -4,10 +4,11 @@ from typing import Final
 
 from tokenward.ledger.book import Ended
 from tokenward.ledger.chain import Entry
+from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal
-from tokenward.store.sqlite.open_holds import ENTRY_ROWS, OpenHolds
+from tokenward.store.sqlite.open_holds import OpenHolds
 
 _END: Final = (
     "SELECT kind, nusd, tokens FROM entries WHERE hold = ? AND kind IN ('settle', 'void', 'expire')"
@@ -30,6 +31,7 @@ class SqliteBook:
         self, database: Database, journal: Journal, counters: Counters, holds: OpenHolds
     ) -> None:
         self._connection = database.connection
+        self._flush = journal.flush
         self.legs = counters.legs
         self.touch = counters.touch
         self.next_seq = journal.next_seq
@@ -41,13 +43,15 @@ class SqliteBook:
 
     def ended(self, seq: int) -> Ended:
         """How a hold that is not open ended."""
+        self._flush()  # it may have ended in this transaction
         end = self._connection.execute(_END, (seq,)).fetchone()
         assert end is not None, "a hold that is not open has ended"
         return Ended(*end, *self._connection.execute(_OVERRUNS, (seq,)).fetchone())
 
     def taken(self, seq: int) -> Entry:
         """The entry of a hold."""
-        return Entry(*self._connection.execute(_ENTRY, (seq,)).fetchone()[:-1])
+        self._flush()
+        return read_entry(self._connection.execute(_ENTRY, (seq,)).fetchone())
 
     def remembered(self, key: str, digest: str, since_ms: int) -> int | None:
         """The hold that this idempotency key was last used for since then."""

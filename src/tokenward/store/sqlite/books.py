@@ -1,18 +1,28 @@
 """What people ask of the ledger, beside the path of a request."""
 
 import sqlite3
-from copy import deepcopy
 from functools import partial
-from typing import Final
-
-import msgspec
+from typing import Any, Final
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
-from tokenward.ledger.records import Account, Cap, Finding, UsageRow
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
+from tokenward.ledger.records import Account, Cap, Finding, Project, UsageRow
 from tokenward.ledger.recount import Recount
 from tokenward.ledger.statement import Head
+from tokenward.store.book_rows import (
+    ACCOUNT_COLUMNS,
+    COUNTERS,
+    LAST_EVENT,
+    LIST_MAX,
+    PROJECT_COLUMNS,
+    check_by,
+    read_account,
+    read_event,
+    read_project,
+    read_usage,
+)
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal, read_head
@@ -20,30 +30,36 @@ from tokenward.store.sqlite.keys import add_account
 from tokenward.store.sqlite.reader import Reader
 from tokenward.store.sqlite.statements import audit_file, stored_caps, stream_entries
 
-LIST_MAX: Final = 10_000
 TRIES_MAX: Final = 5
-_ACCOUNTS: Final = "SELECT name, created_ms, credit_nusd FROM accounts ORDER BY created_ms, name"
+_ACCOUNTS: Final = ACCOUNT_COLUMNS + (
+    "WHERE (created_ms, name) > (?, ?) ORDER BY created_ms, name LIMIT ?"
+)
+_ACCOUNT: Final = ACCOUNT_COLUMNS + "WHERE name = ?"
+_PROJECT: Final = PROJECT_COLUMNS + "WHERE name = ?"
+_SUMS: Final = (
+    "coalesce(sum(nusd), 0), coalesce(sum(calls), 0), coalesce(sum(input_tokens), 0), "
+    "coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0), coalesce(sum(estimate), 0) "
+    "FROM entries WHERE kind IN ('settle', 'expire', 'overrun') "
+    "AND at_ms >= :since_ms AND at_ms < :until_ms "
+)
+_SPENT: Final = f"SELECT '', {_SUMS}"
+_NAME: Final = (
+    "CASE :by WHEN 'key' THEN key WHEN 'project' THEN project WHEN 'account' THEN account "
+    "WHEN 'model' THEN model ELSE strftime('%Y-%m-%d', at_ms / 1000, 'unixepoch') END"
+)
 _USAGE: Final = (
-    "SELECT CASE :by WHEN 'key' THEN key WHEN 'project' THEN project WHEN 'account' THEN account "
-    "WHEN 'model' THEN model ELSE strftime('%Y-%m-%d', at_ms / 1000, 'unixepoch') END AS name, "
-    "sum(nusd), sum(calls), sum(input_tokens), sum(output_tokens), sum(cached_tokens), "
-    "sum(estimate) FROM entries WHERE kind IN ('settle', 'expire', 'overrun') "
-    "AND at_ms >= :since_ms AND at_ms < :until_ms GROUP BY 1 ORDER BY 1"
+    f"SELECT {_NAME}, {_SUMS}"
+    f"AND (:after IS NULL OR {_NAME} > :after) GROUP BY 1 ORDER BY 1 LIMIT :limit"
 )
 _EVENTS: Final = (
     "SELECT number, ts, kind, subject, facts FROM events WHERE number > ? ORDER BY number LIMIT ?"
 )
-_LAST_EVENT: Final = "SELECT coalesce(max(number), 0) FROM events"
 _HASH: Final = "SELECT hash FROM entries WHERE seq = ?"
-_COUNTERS: Final = "SELECT cap, start_ms, spent, held, running FROM counters"
 _CORRECT: Final = (
     "INSERT INTO counters (cap, start_ms, resets_ms, spent, held, running, told) "
     "VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT (cap, start_ms) DO UPDATE SET "
     "spent = excluded.spent, held = excluded.held, running = excluded.running"
 )
-_ZERO: Final = "UPDATE counters SET spent = 0, held = 0, running = 0 WHERE cap = ? AND start_ms = ?"
-USAGE_BY: Final = ("key", "project", "account", "model", "day")
-_facts: Final = msgspec.json.Decoder(dict[str, str | int | None])
 
 
 class SqliteBooks:
@@ -70,45 +86,51 @@ class SqliteBooks:
             partial(add_account, self._connection, self._journal, name, at_ms)
         )
 
-    async def accounts(self) -> list[Account]:
-        """Every account with its credit, oldest first."""
-        rows = await self._reader.read(lambda reading: reading.execute(_ACCOUNTS).fetchall())
-        return [Account(name=row[0], created_ms=row[1], credit_nusd=row[2]) for row in rows]
+    async def accounts(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[Account]:
+        """The oldest accounts after that one, each with its credit."""
+        return [read_account(row) for row in await self._fetch(_ACCOUNTS, (*after, limit))]
 
-    async def usage(self, by: str, since_ms: int, until_ms: int) -> list[UsageRow]:
+    async def find_account(self, name: str) -> Account | None:
+        """The account with this name."""
+        rows = await self._fetch(_ACCOUNT, (name,))
+        return read_account(rows[0]) if rows else None
+
+    async def find_project(self, name: str) -> Project | None:
+        """The project with this name."""
+        rows = await self._fetch(_PROJECT, (name,))
+        return read_project(rows[0]) if rows else None
+
+    async def usage(
+        self,
+        by: str,
+        since_ms: int,
+        until_ms: int,
+        after: str | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[UsageRow]:
         """What calls taken on in [since, until) cost; `day` is the day in UTC.
 
         A call counts when it was taken on, as for caps. ValueError for another `by`.
         """
-        if by not in USAGE_BY:
-            raise ValueError(f"usage is by {', '.join(USAGE_BY)}")
-        values = {"by": by, "since_ms": since_ms, "until_ms": until_ms}
-        rows = await self._reader.read(lambda reading: reading.execute(_USAGE, values).fetchall())
-        return [
-            UsageRow(
-                by=row[0],
-                cost_nusd=row[1],
-                calls=row[2],
-                input_tokens=row[3],
-                output_tokens=row[4],
-                cached_tokens=row[5],
-                estimates=row[6],
-            )
-            for row in rows
-        ]
+        check_by(by)
+        span = {"since_ms": since_ms, "until_ms": until_ms}
+        rows = await self._fetch(_USAGE, {**span, "by": by, "after": after, "limit": limit})
+        return [read_usage(row) for row in rows]
+
+    async def spent(self, since_ms: int, until_ms: int) -> UsageRow:
+        """What all calls taken on in [since, until) cost."""
+        (row,) = await self._fetch(_SPENT, {"since_ms": since_ms, "until_ms": until_ms})
+        return read_usage(row)
 
     async def events(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """Events with their numbers, oldest first, after the given number; at most 10,000."""
         values = (after, min(limit, LIST_MAX))
         rows = await self._reader.read(lambda reading: reading.execute(_EVENTS, values).fetchall())
-        return [
-            (row[0], Event(ts=row[1], kind=row[2], subject=row[3], facts=_facts.decode(row[4])))
-            for row in rows
-        ]
+        return [read_event(row) for row in rows]
 
     async def last_event(self) -> int:
         """The number of the newest event, 0 if there is none."""
-        row = await self._reader.read(lambda reading: reading.execute(_LAST_EVENT).fetchone())
+        row = await self._reader.read(lambda reading: reading.execute(LAST_EVENT).fetchone())
         number: int = row[0]
         return number
 
@@ -142,6 +164,11 @@ class SqliteBooks:
                 return wrong
         raise StoreBusyError("caps were changed while they were counted; try again")
 
+    async def _fetch(
+        self, question: str, values: tuple[Any, ...] | dict[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        return await self._reader.read(lambda reading: reading.execute(question, values).fetchall())
+
     def _correct(
         self, caps: list[tuple[Cap, int]], upto: int, recount: Recount, now_ms: int
     ) -> int | None:
@@ -150,23 +177,15 @@ class SqliteBooks:
         self._counters.renew()
         if stored_caps(connection) != caps:
             return None
-        recount = deepcopy(recount)  # an operation may be run twice
+        recount = recount.copy()  # an operation may be run twice
         for entry, _ in stream_entries(connection, upto):
             recount.feed(entry)
-        stated = {row[:2]: row[2:] for row in connection.execute(_COUNTERS)}
-        wrong = 0
-        for (cap_id, start_ms), sums in recount.sums.items():
-            amounts = (sums.spent, sums.held, sums.running)
-            if stated.pop((cap_id, start_ms), (0, 0, 0)) != amounts:
-                wrong += 1
-                connection.execute(_CORRECT, (cap_id, start_ms, sums.resets_ms, *amounts))
-        for counted, amounts in stated.items():
-            if amounts != (0, 0, 0):
-                wrong += 1
-                connection.execute(_ZERO, counted)
-        if wrong:
-            self._journal.note("reconciled", now_ms, detail={"counters": wrong})
-        return wrong
+        stated = {row[:2]: row[2:] for row in connection.execute(COUNTERS)}
+        corrections = recount.corrections(stated)
+        connection.executemany(_CORRECT, corrections)
+        if corrections:
+            self._journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
+        return len(corrections)
 
 
 def _recount(connection: sqlite3.Connection) -> tuple[list[tuple[Cap, int]], int, Recount]:

@@ -1,5 +1,6 @@
 """Caps and credit as people set, change, list and remove them."""
 
+import json
 import sqlite3
 from contextlib import suppress
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Final
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError, StoreError
+from tokenward.kernel.pages import Seen
 from tokenward.ledger.chain import Entry
 from tokenward.ledger.counter import NEVER_MS
 from tokenward.ledger.desk import (
@@ -16,17 +18,18 @@ from tokenward.ledger.desk import (
     Counted,
     check_cap,
     check_credit,
+    counters_of,
     credit_cap,
-    owner_of,
+    note_change,
+    note_credit,
     posting,
+    running_windows,
     status_of,
 )
-from tokenward.ledger.notes import note_cap
 from tokenward.ledger.records import Cap, CapStatus
-from tokenward.ledger.recount import Recount
 from tokenward.ledger.thresholds import still_told
 from tokenward.ledger.windows import window_bounds
-from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
+from tokenward.store.cap_rows import CAP_COLUMNS, cap_row, counts_of, read_cap
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal
@@ -39,11 +42,13 @@ _SAME: Final = CAP_COLUMNS + (
     "WHERE subject = ? AND model = ? AND window = ? AND unit = ? AND is_credit = 0"
 )
 _BY_ID: Final = CAP_COLUMNS + "WHERE id = ?"
-_LIST: Final = CAP_COLUMNS + "WHERE ?1 IN ('', subject) ORDER BY subject, created_ms, id"
+_PAGE: Final = CAP_COLUMNS + "WHERE (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
+_PAGE_OF: Final = CAP_COLUMNS + (
+    "WHERE subject = ? AND (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
+)
 _CURRENT: Final = (
-    "SELECT cap, start_ms, spent, held, running FROM counters "
-    "WHERE (resets_ms > ?1 OR resets_ms IS NULL) "
-    "AND (?2 = '' OR cap IN (SELECT id FROM caps WHERE subject = ?2))"
+    "SELECT cap, start_ms, spent, held, running FROM json_each(?) AS running_now "
+    "JOIN counters ON cap = running_now.value ->> 0 AND start_ms = running_now.value ->> 1"
 )
 _INSERT: Final = "INSERT INTO caps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CHANGE: Final = 'UPDATE caps SET "limit" = ?, throttles = ?, zone = ?, since_ms = ? WHERE id = ?'
@@ -119,15 +124,15 @@ class CapDesk:
         counted = await self._reader.read(partial(_count_credit, cap))
         return await self._database.submit(partial(self._credit, cap, counted, why))
 
-    async def caps(self, now_ms: int, subject: str) -> list[CapStatus]:
-        """Every cap (of the subject, if one is given) in the window that holds `now_ms`.
+    async def caps(self, now_ms: int, subject: str, after: Seen, limit: int) -> list[CapStatus]:
+        """A page of caps (of the subject, if one is given) in the window that holds `now_ms`.
 
         It shows every hold and settlement that was asked for before, or, while the disk takes
         nothing, what is on it.
         """
         with suppress(StoreError):
             await self._database.submit(_nothing)  # its turn comes after theirs
-        return await self._reader.read(partial(_list_caps, now_ms, subject))
+        return await self._reader.read(partial(_list_caps, now_ms, subject, after, limit))
 
     def forget_windows(self, now_ms: int) -> None:
         """Drop the counters of windows that ended two days ago; runs inside a transaction."""
@@ -153,8 +158,7 @@ class CapDesk:
 
     def _set(self, cap: Cap, counted: Counted | None, now_ms: int) -> Cap | None:
         """None: the cap that was there is gone since it was looked up; count again."""
-        counts = (cap.subject, cap.model, cap.window.value, cap.unit.value)
-        row = self._connection.execute(_SAME, counts).fetchone()
+        row = self._connection.execute(_SAME, counts_of(cap)).fetchone()
         self._counters.renew()
         if row is None:
             cap = replace(cap, id=f"cap:{self._journal.next_seq()}", created_ms=now_ms)
@@ -163,7 +167,7 @@ class CapDesk:
             cap = replace(cap, id=old.id, created_ms=old.created_ms)
             if old.zone == cap.zone:
                 self._change(cap, since_ms)
-                self._note("cap_set", cap, since_ms, now_ms)
+                note_change(self._journal, "cap_set", cap, since_ms, now_ms)
                 return cap
         if counted is None:
             return None
@@ -173,7 +177,7 @@ class CapDesk:
             self._connection.execute(_UNCOUNT, (cap.id,))
             self._update(cap, counted.since_ms)
         self._recount(cap, counted)
-        self._note("cap_set", cap, counted.since_ms, now_ms)
+        note_change(self._journal, "cap_set", cap, counted.since_ms, now_ms)
         return cap
 
     def _change(self, cap: Cap, since_ms: int) -> None:
@@ -192,7 +196,7 @@ class CapDesk:
         self._counters.renew()
         self._connection.execute(_UNCOUNT, (cap.id,))
         self._connection.execute(_DELETE, (cap.id,))
-        self._note("cap_removed", cap, since_ms, self.now_ms())
+        note_change(self._journal, "cap_removed", cap, since_ms, self.now_ms())
         return True
 
     def _credit(self, added: Cap, counted: Counted | None, why: str) -> int:
@@ -213,47 +217,22 @@ class CapDesk:
         else:
             since_ms = read_cap(stored)[1]
             self._change(cap, since_ms)
-        self._journal.note(
-            "credit",
-            added.created_ms,
-            account=account,
-            nusd=added.limit,
-            detail=note_cap(cap, since_ms, why),
-        )
+        note_credit(self._journal, added, cap, since_ms, why)
         return cap.limit
 
     def _insert(self, cap: Cap, since_ms: int, *, is_credit: bool) -> None:
-        values = (
-            cap.id, cap.subject, cap.model, cap.window.value, cap.unit.value, cap.limit, cap.zone,
-            cap.throttles, cap.created_ms, since_ms, is_credit,
-        )  # fmt: skip
-        self._connection.execute(_INSERT, values)
+        self._connection.execute(_INSERT, cap_row(cap, since_ms, is_credit=is_credit))
 
     def _update(self, cap: Cap, since_ms: int) -> None:
         self._connection.execute(_CHANGE, (cap.limit, cap.throttles, cap.zone, since_ms, cap.id))
 
     def _recount(self, cap: Cap, counted: Counted) -> None:
         """Counters of a new cap: what was counted, what was posted since then, what is held."""
-        recount = Recount([(cap, counted.since_ms)])
         newest = _postings(
             self._connection, _SUM_NEWEST, cap, counted.since_ms, counted.end_ms, counted.upto
         )
-        for entry in (*counted.postings, *newest, *self._holds.entries()):
-            recount.feed(entry)
-        for (_, start_ms), sums in recount.sums.items():
-            values = (cap.id, start_ms, sums.resets_ms, sums.spent, sums.held, sums.running)
-            self._connection.execute(_COUNT, values)
-
-    def _note(self, kind: str, cap: Cap, since_ms: int, at_ms: int) -> None:
-        owner = owner_of(cap)
-        self._journal.note(
-            kind,
-            at_ms,
-            account=owner["account"],
-            project=owner["project"],
-            key=owner["key"],
-            detail=note_cap(cap, since_ms),
-        )
+        counters = counters_of(cap, counted, newest, self._holds.entries())
+        self._connection.executemany(_COUNT, counters)
 
 
 def _nothing() -> None:
@@ -271,8 +250,7 @@ def _count_new(
     cap: Cap, start_ms: int, resets_ms: int | None, connection: sqlite3.Connection
 ) -> Counted | None:
     """What the cap has spent in its window; None if its counters go on unchanged."""
-    counts = (cap.subject, cap.model, cap.window.value, cap.unit.value)
-    row = connection.execute(_SAME, counts).fetchone()
+    row = connection.execute(_SAME, counts_of(cap)).fetchone()
     if row is not None and read_cap(row)[0].zone == cap.zone:
         return None
     return _count(cap, start_ms, NEVER_MS if resets_ms is None else resets_ms, connection)
@@ -298,12 +276,14 @@ def _postings(
     )
 
 
-def _list_caps(now_ms: int, subject: str, connection: sqlite3.Connection) -> list[CapStatus]:
-    sums = {
-        (cap_id, start_ms): (spent, held, running)
-        for cap_id, start_ms, spent, held, running in connection.execute(
-            _CURRENT, (now_ms, subject)
-        )
-    }
-    rows = connection.execute(_LIST, (subject,))
-    return [status_of(read_cap(row)[0], now_ms, sums) for row in rows]
+def _list_caps(
+    now_ms: int, subject: str, after: Seen, limit: int, connection: sqlite3.Connection
+) -> list[CapStatus]:
+    if subject:
+        rows = connection.execute(_PAGE_OF, (subject, *after, limit))
+    else:
+        rows = connection.execute(_PAGE, (*after, limit))
+    caps = [read_cap(row)[0] for row in rows]
+    windows = json.dumps(running_windows(caps, now_ms))
+    sums = {row[:2]: row[2:] for row in connection.execute(_CURRENT, (windows,))}
+    return [status_of(cap, now_ms, sums) for cap in caps]

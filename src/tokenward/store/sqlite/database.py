@@ -13,9 +13,10 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from tokenward.kernel.errors import StoreBusyError, StoreError
+from tokenward.store.asked import Asked
 from tokenward.store.sqlite.committer import Committer, MakeCommitter
 from tokenward.store.sqlite.folder import Place
 
@@ -64,39 +65,23 @@ class Rider(Protocol):
         ...
 
 
-class _Op(Generic[T]):
-    """An operation and who waits for it. `must_run`: also when the caller gave up waiting."""
+class _Op(Asked[T]):
+    """An operation, which may be run twice, and who waits for it. `reads`: rows that operations
+    before it wrote, and not only what the caches hold."""
 
-    __slots__ = ("abandoned", "error", "future", "must_run", "value", "work")
+    __slots__ = ("reads", "work")
 
     def __init__(
         self,
         work: Callable[[], T],
         future: "asyncio.Future[T]",
         must_run: bool,
+        reads: bool,
         abandoned: Callable[[T], None] | None,
     ) -> None:
+        super().__init__(future, must_run, abandoned)
+        self.reads = reads
         self.work = work
-        self.future = future
-        self.must_run = must_run
-        self.abandoned = abandoned
-        self.value: T
-        self.error: BaseException | None = None
-
-    def fail(self, error: BaseException) -> None:
-        """Tell who waits; nobody waiting is fine."""
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # seen: a caller that does not wait is not a warning
-
-    def answer(self) -> None:
-        """Give the result, or undo it where the caller gave up waiting for it."""
-        if self.error is not None:
-            self.fail(self.error)
-        elif not self.future.done():
-            self.future.set_result(self.value)
-        elif self.abandoned is not None:
-            self.abandoned(self.value)
 
 
 class Database:
@@ -149,6 +134,7 @@ class Database:
         *,
         must_run: bool = False,
         may_share: bool = False,
+        reads: bool = True,
         abandoned: Callable[[T], None] | None = None,
     ) -> "asyncio.Future[T]":
         """Run `work` inside the next transaction, in turn; the answer comes when it is durable.
@@ -158,10 +144,11 @@ class Database:
         `StoreError` if the commit failed, `StoreBusyError` if the queue is full or the disk slow.
         With `must_run` it runs also after its caller gave up; without, `abandoned` is called with
         a result that nobody took, so that it can be undone. With `may_share` it waits a little for
-        others: alone it would have the next caller wait until its commit is over.
+        others: alone it would have the next caller wait until its commit is over. `reads` False: it
+        looks only at what the caches hold, so what they have not written yet may wait for the end.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        op = _Op(work, future, must_run, abandoned)
+        op = _Op(work, future, must_run, reads, abandoned)
         if self._is_closed:
             op.fail(StoreError("the records are closed: this guard is stopping"))
             return future
@@ -224,7 +211,7 @@ class Database:
         ops = self._batch = []
         while waiting and len(ops) < BATCH_MAX:
             op = waiting.popleft()
-            if op.must_run or not op.future.done():
+            if op.is_wanted:
                 ops.append(op)
         connection = self.connection
         before = connection.total_changes
@@ -248,6 +235,8 @@ class Database:
         self._begin()
         try:
             for op in ops:
+                if op.reads:
+                    self._flush()
                 op.value = op.work()
             self._flush()
             self._board()

@@ -10,10 +10,12 @@ from tokenward.keys.families import Family
 from tokenward.keys.interfaces import Watcher
 from tokenward.store.grant_rows import (
     ACCESS_MS_MAX,
+    ASKED_FOR,
     FAMILY_COLUMNS,
     KEPT_MS,
-    end_event,
     family_row,
+    note_end,
+    note_new,
     read_family,
 )
 from tokenward.store.sqlite.database import Database
@@ -131,8 +133,7 @@ class SqliteGrants:
 
     def _add(self, family: Family) -> None:
         self._connection.execute(_INSERT, family_row(family))
-        detail = {"family": family.id, "got_by": family.got_by}
-        self._journal.note("family_created", family.created_ms, key=family.key_id, detail=detail)
+        note_new(self._journal, family)
         self._keep(family)
 
     def _replace(self, old: Family, new: Family) -> bool:
@@ -150,7 +151,7 @@ class SqliteGrants:
         if not self._replace(old, new):
             return False
         self._revoke(family_name(new.id), new.ended_ms + ACCESS_MS_MAX)
-        self._tell("family:revoked", new.id, new.key_id, new.ended_ms, new.ended_why)
+        note_end(self._journal, "family:revoked", new.id, new.key_id, new.ended_ms, new.ended_why)
         if incident is not None:
             self._incidents.open(incident)
         return True
@@ -158,7 +159,7 @@ class SqliteGrants:
     def _revoke_token(self, token: AccessToken, at_ms: int) -> None:
         name = token_name(token.jti)
         if self._connection.execute(_IS_REVOKED, (name,)).fetchone() is None:
-            self._tell("token:revoked", token.jti, token.key_id, at_ms, "its client asked for it")
+            note_end(self._journal, "token:revoked", token.jti, token.key_id, at_ms, ASKED_FOR)
         self._revoke(name, token.expires_ms)
 
     def _revoke(self, name: str, until_ms: int) -> None:
@@ -172,12 +173,6 @@ class SqliteGrants:
             name = self._ended.pop()
             if self.watcher is not None:
                 self.watcher.name_revoked(name)
-
-    def _tell(self, kind: str, its_id: str, key_id: str, at_ms: int, why: str) -> None:
-        """An entry, and an event for people."""
-        detail = {kind.partition(":")[0]: its_id, "why": why}
-        self._journal.note(kind.replace(":", "_"), at_ms, key=key_id, detail=detail)
-        self._journal.tell(end_event(kind, its_id, key_id, at_ms, why))
 
     def _sweep(self, now_ms: int) -> None:
         self._connection.execute(_SWEEP_REVOKED, (now_ms,))

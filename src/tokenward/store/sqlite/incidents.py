@@ -9,7 +9,7 @@ from tokenward.store.incident_rows import (
     INCIDENT_COLUMNS,
     LIST_MAX,
     incident_row,
-    opened_event,
+    note_opened,
     read_incident,
 )
 from tokenward.store.sqlite.database import Database
@@ -35,8 +35,7 @@ class SqliteIncidents:
     def open(self, incident: Incident) -> None:
         """Keep a new one, with its entry and its event. Runs inside a transaction."""
         self._connection.execute(_INSERT, incident_row(incident))
-        self._journal.note("incident_opened", incident.opened_ms, detail=incident)
-        self._journal.tell(opened_event(incident))
+        note_opened(self._journal, incident)
 
     async def recent(self, limit: int) -> list[Incident]:
         """The newest first; at most 1,000."""

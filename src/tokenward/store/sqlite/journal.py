@@ -1,12 +1,11 @@
 """The append-only ledger and the events, as the writer adds to them."""
 
 import sqlite3
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from tokenward.kernel.events import Event
 from tokenward.ledger.chain import GENESIS, Entry, chain_hash
+from tokenward.ledger.notes import Notebook, to_json
 from tokenward.store.sqlite.database import Database
 
 _INSERT: Final = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -16,12 +15,12 @@ _KEEP_HEAD: Final = (
 )
 _LAST: Final = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1"
 _INSERT_EVENT: Final = "INSERT INTO events (ts, kind, subject, facts) VALUES (?, ?, ?, ?)"
-to_json: Final = msgspec.json.Encoder().encode
 
 
-class Journal:
+class Journal(Notebook):
     """Writes entries, each chained to the one before, and events in the same transaction.
 
+    Entries go to the file together, when the transaction ends or somebody reads (`flush`).
     The head (number and hash of the last entry) is kept beside the entries too, so that entries
     cut off at the end are missed by the audit.
     """
@@ -30,7 +29,7 @@ class Journal:
         self._connection = database.connection
         self._seq = -1  # -1: not read from the file yet
         self._hash = GENESIS
-        self._is_dirty = False
+        self._unwritten: list[tuple[object, ...]] = []
         database.caches.append(self)
 
     def next_seq(self) -> int:
@@ -43,29 +42,8 @@ class Journal:
         """Append an entry; its `seq` is `next_seq()`."""
         assert entry.seq == self._seq + 1, "entries are numbered without gaps"
         digest = chain_hash(self._hash, entry)
-        self._connection.execute(_INSERT, (*entry, digest))
+        self._unwritten.append((*entry, digest))
         self._seq, self._hash = entry.seq, digest
-        self._is_dirty = True
-
-    def note(
-        self,
-        kind: str,
-        at_ms: int,
-        *,
-        account: str = "",
-        project: str = "",
-        key: str = "",
-        nusd: int = 0,
-        detail: Any = None,
-    ) -> None:
-        """Append an entry that is about no call: a cap, a credit, a key, an account."""
-        text = to_json({} if detail is None else detail).decode("utf-8")
-        seq = self.next_seq()
-        self.write(
-            Entry(
-                seq, at_ms, kind, 0, at_ms, account, project, key, "", nusd, 0, 0, 0, 0, 0, 0, text
-            )
-        )
 
     def tell(self, event: Event) -> None:
         """Keep an event for people and pagers."""
@@ -73,15 +51,16 @@ class Journal:
         self._connection.execute(_INSERT_EVENT, (event.ts, event.kind, event.subject, facts))
 
     def flush(self) -> None:
-        """Keep the head."""
-        if self._is_dirty:
+        """Write what was appended, and the head."""
+        if self._unwritten:
+            self._connection.executemany(_INSERT, self._unwritten)
             self._connection.execute(_KEEP_HEAD, (b"%d:" % self._seq + self._hash,))
-            self._is_dirty = False
+            self._unwritten.clear()
 
     def forget(self) -> None:
         """Read the head anew at the next entry."""
         self._seq = -1
-        self._is_dirty = False
+        self._unwritten.clear()
 
 
 def read_head(connection: sqlite3.Connection) -> tuple[int, bytes]:

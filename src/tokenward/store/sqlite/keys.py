@@ -6,18 +6,20 @@ from functools import partial
 from typing import Final
 
 from tokenward.kernel.clock import Clock
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.keys.interfaces import Watcher
-from tokenward.keys.records import KeyRecord
-from tokenward.ledger.notes import KeyNote
+from tokenward.keys.records import Census, KeyRecord
+from tokenward.store.census import questions, read_census
 from tokenward.store.key_rows import (
     ENDING_DAYS,
     KEY_COLUMNS,
-    change_event,
     changing_values,
+    check_owner,
     check_step,
     decided_on,
     ending_event,
     key_row,
+    note_change,
     read_key,
 )
 from tokenward.store.sqlite.database import Database
@@ -28,7 +30,8 @@ CACHED_MAX: Final = 50_000
 USED_EVERY_S: Final = 2
 """Last uses are written at most this often."""
 _FIND: Final = KEY_COLUMNS + "WHERE id = ?"
-_ALL: Final = KEY_COLUMNS + "ORDER BY created_ms, id"
+_PAGE: Final = KEY_COLUMNS + "WHERE (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
+_CENSUS: Final = questions(":{}", "json_extract(caveats, '$.bind')")
 _INSERT: Final = "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _UPDATE: Final = (
     "UPDATE keys SET digest = ?, name = ?, state = ?, caveats = ?, expires_ms = ?, "
@@ -108,9 +111,14 @@ class SqliteKeys:
         assert kind.startswith("key:"), "what happens to a key is called key:…"
         return await self._database.submit(partial(self._replace, old, new, kind, why))
 
-    async def all(self) -> list[KeyRecord]:
-        """Every key, oldest first, last uses included."""
-        return await self._reader.read(_read_all)
+    async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
+        """The oldest keys after that one, last uses included."""
+        return await self._reader.read(partial(_read_page, after, limit))
+
+    async def census(self, now_ms: int, ends_ms: int, unused_ms: int) -> Census:
+        """All keys, counted."""
+        moments = {"now": now_ms, "ends": ends_ms, "unused": unused_ms}
+        return await self._reader.read(partial(_count_keys, moments))
 
     async def tell_ending(self, now_ms: int) -> int:
         """Tell of live keys that end within a week, and again within a day, each once; how many
@@ -136,23 +144,22 @@ class SqliteKeys:
         return record
 
     def _add(self, record: KeyRecord) -> None:
-        self._own(record.account, record.project, record.created_ms)
+        self._own(record)
         if self._connection.execute(_FIND, (record.id,)).fetchone() is not None:
             raise ValueError("there is a key with this id")
         self._connection.execute(_INSERT, key_row(record))
-        self._note("key:created", record, record.created_ms, "")
+        note_change(self._journal, "key:created", record, record.created_ms, "")
         self._keep(record)
 
-    def _own(self, account: str, project: str, at_ms: int) -> None:
+    def _own(self, record: KeyRecord) -> None:
+        account, project, at_ms = record.account, record.project, record.created_ms
         add_account(self._connection, self._journal, account, at_ms)
         row = self._connection.execute(_PROJECT, (project,)).fetchone()
         if row is None:
             self._connection.execute(_NEW_PROJECT, (project, account, at_ms))
             self._journal.note("project_created", at_ms, account=account, project=project)
-        elif row[0] != account:
-            raise ValueError(
-                f"the project {project} belongs to the account {row[0]}, not to {account}"
-            )
+        else:
+            check_owner(record, row[0])
 
     def _replace(self, old: KeyRecord, new: KeyRecord, kind: str, why: str) -> bool:
         row = self._connection.execute(_FIND, (old.id,)).fetchone()
@@ -164,7 +171,7 @@ class SqliteKeys:
             return False
         check_step(now, new)
         self._connection.execute(_UPDATE, (*changing_values(new), new.id))
-        self._note(kind, new, self._clock.now_ms(), why)
+        note_change(self._journal, kind, new, self._clock.now_ms(), why)
         self._keep(new)
         self._changed.add(new.id)
         return True
@@ -178,17 +185,6 @@ class SqliteKeys:
                 self._connection.execute(_TOLD, (days, key.id))
                 told += 1
         return told
-
-    def _note(self, kind: str, record: KeyRecord, at_ms: int, why: str) -> None:
-        self._journal.note(
-            kind.replace(":", "_"),
-            at_ms,
-            account=record.account,
-            project=record.project,
-            key=record.id,
-            detail=KeyNote(state=record.state, why=why),
-        )
-        self._journal.tell(change_event(kind, record, at_ms, why))
 
     def _tell_changed(self) -> None:
         """What is on the disk now is told, also when whoever asked for it gave up waiting."""
@@ -241,5 +237,9 @@ def add_account(connection: sqlite3.Connection, journal: Journal, name: str, at_
     return True
 
 
-def _read_all(connection: sqlite3.Connection) -> list[KeyRecord]:
-    return [read_key(row) for row in connection.execute(_ALL)]
+def _read_page(after: Seen, limit: int, connection: sqlite3.Connection) -> list[KeyRecord]:
+    return [read_key(row) for row in connection.execute(_PAGE, (*after, limit))]
+
+
+def _count_keys(moments: dict[str, int], connection: sqlite3.Connection) -> Census:
+    return read_census([connection.execute(each, moments).fetchall() for each in _CENSUS])

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.keeping import TTL_MS_MAX, Keeping, payable
 from tokenward.ledger.records import Cap, CapStatus, Charge, Hold, HoldAsk, Settlement
@@ -42,7 +43,9 @@ class SqliteLedger:
         A caller that is cancelled, or told that the disk is slow, leaves no hold behind.
         """
         assert 0 < ask.ttl_ms <= TTL_MS_MAX, "a hold lives, and at most half a day"
-        future = self._database.submit(partial(self._keeping.hold, ask), abandoned=self._give_up)
+        future = self._database.submit(
+            partial(self._keeping.hold, ask), reads=False, abandoned=self._give_up
+        )
         try:
             return await future
         except asyncio.CancelledError:
@@ -53,12 +56,12 @@ class SqliteLedger:
     def settle(self, hold: Hold, charge: Charge, at_ms: int) -> Awaitable[Settlement]:
         """End the hold with the real cost; what it held beyond is free again."""
         work = partial(self._keeping.settle, hold.id, payable(hold, charge), at_ms)
-        return self._database.submit(work, must_run=True, may_share=True)
+        return self._database.submit(work, must_run=True, may_share=True, reads=False)
 
     def void(self, hold: Hold, why: str, at_ms: int) -> Awaitable[Settlement]:
         """End the hold at no cost."""
         work = partial(self._keeping.void, hold.id, why, at_ms)
-        return self._database.submit(work, must_run=True)
+        return self._database.submit(work, must_run=True, reads=False)
 
     async def sweep(self, now_ms: int) -> int:
         """Close every hold past its time at full price, and forget what is too old to matter."""
@@ -98,9 +101,11 @@ class SqliteLedger:
         self._free_room()
         return changed
 
-    async def caps(self, now_ms: int, subject: str = "") -> list[CapStatus]:
-        """Every cap and where it stands, as enforced (F-5), credit included."""
-        return await self._desk.caps(now_ms, subject)
+    async def caps(
+        self, now_ms: int, subject: str = "", after: Seen = BEGINNING, limit: int = PAGE_MAX
+    ) -> list[CapStatus]:
+        """A page of caps and where each stands, as enforced (F-5), credit included."""
+        return await self._desk.caps(now_ms, subject, after, limit)
 
     async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
         """Prepaid money; the account's new sum of credit. ValueError if there is no account."""

@@ -6,18 +6,12 @@ from typing import Final
 
 from tokenward.ledger.chain import Entry
 from tokenward.ledger.counter import Counter
+from tokenward.store.entry_rows import ENTRY_COLUMNS, read_entry
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 
-ENTRY_ROWS: Final = (
-    "SELECT seq, ts, kind, hold, at_ms, account, project, key, model, nusd, tokens, calls, "
-    "input_tokens, output_tokens, cached_tokens, estimate, detail, hash FROM entries "
-)
-"""An `Entry` and, last, the hash it carries."""
-_OPEN: Final = (
-    "SELECT seq, ts, kind, hold, at_ms, account, project, key, model, nusd, tokens, calls, "
-    "input_tokens, output_tokens, cached_tokens, estimate, detail, expires_ms "
-    "FROM holds CROSS JOIN entries ON seq = id ORDER BY id"
+_OPEN: Final = ENTRY_COLUMNS + (
+    ", expires_ms FROM holds CROSS JOIN entries ON seq = id ORDER BY id"
 )
 """CROSS JOIN makes SQLite start from the few open holds, not from all entries."""
 _INSERT: Final = "INSERT INTO holds (id, expires_ms) VALUES (?, ?)"
@@ -45,13 +39,15 @@ class OpenHolds:
         self._connection: sqlite3.Connection = database.connection
         self._counters = counters
         self._open: dict[int, OpenHold] | None = None
+        self._opened: dict[int, int] = {}  # when each expires; not in the file yet
+        self._closed: list[tuple[int]] = []  # still in the file
         database.caches.append(self)
 
     def open(
         self, entry: Entry, legs: tuple[Counter, ...], request_id: str, expires_ms: int
     ) -> None:
         """The hold of this entry is open."""
-        self._connection.execute(_INSERT, (entry.seq, expires_ms))
+        self._opened[entry.seq] = expires_ms
         self._all()[entry.seq] = OpenHold(entry, expires_ms, legs, self._counters.version)
 
     def close(self, seq: int) -> tuple[Entry, tuple[Counter, ...]] | None:
@@ -59,7 +55,8 @@ class OpenHolds:
         hold = self._all().pop(seq, None)
         if hold is None:
             return None
-        self._connection.execute(_DELETE, (seq,))
+        if self._opened.pop(seq, None) is None:
+            self._closed.append((seq,))
         entry, legs = hold.entry, hold.legs
         if hold.version != self._counters.version:
             legs = self._counters.legs(
@@ -86,15 +83,23 @@ class OpenHolds:
         return (hold.entry for hold in self._all().values())
 
     def flush(self) -> None:
-        """Nothing waits: rows are written when a hold is taken or ended."""
+        """Write which holds were taken and which ended."""
+        if self._opened:
+            self._connection.executemany(_INSERT, self._opened.items())
+            self._opened.clear()
+        if self._closed:
+            self._connection.executemany(_DELETE, self._closed)
+            self._closed.clear()
 
     def forget(self) -> None:
         """Read the open holds anew when needed."""
         self._open = None
+        self._opened.clear()
+        self._closed.clear()
 
     def _all(self) -> dict[int, OpenHold]:
         if self._open is None:
             rows = self._connection.execute(_OPEN).fetchall()
             # Version -1: the counters are looked up when the hold ends.
-            self._open = {row[0]: OpenHold(Entry(*row[:-1]), row[-1], (), -1) for row in rows}
+            self._open = {row[0]: OpenHold(read_entry(row), row[-1], (), -1) for row in rows}
         return self._open

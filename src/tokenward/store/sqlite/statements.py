@@ -8,20 +8,15 @@ from typing import Final
 from tokenward.ledger.audit import audit
 from tokenward.ledger.chain import GENESIS, Entry
 from tokenward.ledger.records import Cap, Finding
-from tokenward.ledger.statement import Head, Stated, StatedCounter, StatedKey
-from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
+from tokenward.ledger.statement import Head, Stated
+from tokenward.store.book_rows import CAPS, CLAIMS, stated
+from tokenward.store.cap_rows import read_cap
+from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 from tokenward.store.sqlite.folder import open_reader
-from tokenward.store.sqlite.open_holds import ENTRY_ROWS
 from tokenward.store.sqlite.reader import snapshot
 
 _ENTRIES: Final = ENTRY_ROWS + "WHERE seq > ? ORDER BY seq"
 _HEAD: Final = "SELECT value FROM meta WHERE name = 'head'"
-_HOLDS: Final = "SELECT id FROM holds"
-_CAPS: Final = CAP_COLUMNS + "ORDER BY id"
-_COUNTERS: Final = "SELECT cap, start_ms, spent, held, running FROM counters"
-_KEYS: Final = "SELECT id, project, account, state FROM keys"
-_PROJECTS: Final = "SELECT name, account FROM projects"
-_CREDITS: Final = "SELECT name, credit_nusd FROM accounts WHERE credit_nusd IS NOT NULL"
 
 
 def audit_file(
@@ -52,25 +47,15 @@ def stored_head(connection: sqlite3.Connection) -> Head:
 
 def stored_caps(connection: sqlite3.Connection) -> list[tuple[Cap, int]]:
     """Every cap, and the start of the first window it counts."""
-    return [read_cap(row) for row in connection.execute(_CAPS)]
+    return [read_cap(row) for row in connection.execute(CAPS)]
 
 
 def stream_entries(connection: sqlite3.Connection, after: int = 0) -> Iterator[tuple[Entry, bytes]]:
     """Entries after a number, each with the hash it carries."""
     for row in connection.execute(_ENTRIES, (after,)):
-        yield Entry(*row[:-1]), row[-1]
+        yield read_entry(row), row[-1]
 
 
 def _stated(connection: sqlite3.Connection, now_ms: int, known: tuple[Head, ...]) -> Stated:
-    execute = connection.execute
-    return Stated(
-        now_ms=now_ms,
-        head=stored_head(connection),
-        open_holds=frozenset(row[0] for row in execute(_HOLDS)),
-        caps=stored_caps(connection),
-        counters=[StatedCounter(*row) for row in execute(_COUNTERS)],
-        keys={row[0]: StatedKey(*row[1:]) for row in execute(_KEYS)},
-        projects=dict(execute(_PROJECTS)),
-        credits_nusd=dict(execute(_CREDITS)),
-        known=known,
-    )
+    answers = [connection.execute(claim).fetchall() for claim in CLAIMS]
+    return stated(now_ms, stored_head(connection), known, answers)

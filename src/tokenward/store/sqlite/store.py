@@ -10,6 +10,7 @@ from tokenward.keys.lease import Always
 from tokenward.ledger.keeping import Keeping
 from tokenward.ledger.thresholds import THRESHOLDS
 from tokenward.limits.local import LocalLimiter
+from tokenward.pipeline.admitting import OneByOne
 from tokenward.store.sqlite.book import SqliteBook
 from tokenward.store.sqlite.books import SqliteBooks
 from tokenward.store.sqlite.cap_desk import CapDesk
@@ -72,6 +73,7 @@ class SqliteStore:
         self.records = SqliteRecords(self.database, self._reader)
         self.proofs = SqliteProofs(folder, clock)
         self.limiter = LocalLimiter(clock)
+        self.admission = OneByOne(self.proofs, self.limiter)
         self.view = Always()
         self._clock = clock
         self._tell_ending_s = clock.monotonic_s()

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Self
 
+from tokenward.binding.wording import REPLAYED
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
-from tokenward.limits.interfaces import KeyLimits, Place
+from tokenward.limits.interfaces import UNLIMITED, KeyLimits, Place
+from tokenward.limits.local import ANYWHERE
 from tokenward.store.valkey.address import Target, parse_url
 from tokenward.store.valkey.epochs import Epochs
 from tokenward.store.valkey.limiter import RENEW_EVERY_S, ValkeyLimiter, keys_of
@@ -91,20 +93,19 @@ class HotState:
 
     async def admit(
         self, key_id: str, limits: KeyLimits, proof: bytes, until_ms: int, since_ms: int
-    ) -> Place | Refusal | None:
-        """A claim and, if it is the first use, `limiter.enter`, in one step and one round trip;
-        None: the proof was used.
-
-        The proof is remembered beside the key's limits, where `proofs.claim` does not look: one
-        kind of proof is taken by the one or by the other, by all gateways.
-        """
+    ) -> Place | Refusal:
+        """As `pipeline.admitting.Admission` has it, in one step and one round trip. The proof is
+        remembered beside the key's limits, where `proofs.claim` does not look."""
         shard, counts = keys_of(key_id)
         keys, claim = self.proofs.ask(shard, proof, until_ms, since_ms)
+        if limits == UNLIMITED:
+            met = await self._servers.run(shard, "claim", keys, claim)
+            return ANYWHERE if self.proofs.read(met) else REPLAYED
         name, enter = self.limiter.ask(limits)
         asked = self._servers.run(shard, "admit", (*keys, *counts), (*claim, *enter))
         answer = await self.limiter.hear(asked, key_id, name)
         if isinstance(answer, int) and not self.proofs.read(answer):
-            return None
+            return REPLAYED
         return self.limiter.read(answer, key_id, limits, name)
 
     async def close(self) -> None:

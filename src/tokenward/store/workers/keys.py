@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from tokenward.kernel.incidents import Incident
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.families import Family
-from tokenward.keys.records import KeyRecord
+from tokenward.keys.records import Census, KeyRecord
 from tokenward.store.workers import messages
 from tokenward.store.workers.line import Line
 
@@ -68,9 +69,13 @@ class RemoteKeys:
             del self._cached[old.id]
         return has_won
 
-    async def all(self) -> list[KeyRecord]:
-        """Every key, oldest first."""
-        return await self._line.ask(messages.ALL_KEYS)
+    async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
+        """The oldest keys after that one."""
+        return await self._line.ask(messages.PAGE_KEYS, after, limit)
+
+    async def census(self, now_ms: int, ends_ms: int, unused_ms: int) -> Census:
+        """All keys, counted."""
+        return await self._line.ask(messages.COUNT_KEYS, now_ms, ends_ms, unused_ms)
 
     def used(self, key_id: str, at_ms: int) -> None:
         """Note the last use; told lazily."""

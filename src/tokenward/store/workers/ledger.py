@@ -6,6 +6,7 @@ from typing import Final
 
 from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
+from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.granting import Denial, decide
 from tokenward.ledger.keeping import payable
@@ -17,6 +18,7 @@ from tokenward.ledger.records import (
     Finding,
     Hold,
     HoldAsk,
+    Project,
     Settlement,
     UsageRow,
 )
@@ -86,9 +88,11 @@ class RemoteLedger:
         """False if there is none."""
         return await self._line.ask(messages.REMOVE_CAP, subject, model, window, unit)
 
-    async def caps(self, now_ms: int, subject: str = "") -> list[CapStatus]:
-        """Every cap and where it stands."""
-        return await self._line.ask(messages.CAPS, now_ms, subject)
+    async def caps(
+        self, now_ms: int, subject: str = "", after: Seen = BEGINNING, limit: int = PAGE_MAX
+    ) -> list[CapStatus]:
+        """A page of caps and where each stands."""
+        return await self._line.ask(messages.CAPS, now_ms, subject, after, limit)
 
     async def add_credit(self, account: str, amount_nusd: int, at_ms: int, why: str) -> int:
         """Prepaid money; the account's new sum of credit."""
@@ -105,13 +109,32 @@ class RemoteBooks:
         """False if it exists already."""
         return await self._line.ask(messages.CREATE_ACCOUNT, name, at_ms)
 
-    async def accounts(self) -> list[Account]:
-        """Every account with its credit."""
-        return await self._line.ask(messages.ACCOUNTS)
+    async def accounts(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[Account]:
+        """The oldest accounts after that one, each with its credit."""
+        return await self._line.ask(messages.ACCOUNTS, after, limit)
 
-    async def usage(self, by: str, since_ms: int, until_ms: int) -> list[UsageRow]:
+    async def find_account(self, name: str) -> Account | None:
+        """The account with this name."""
+        return await self._line.ask(messages.FIND_ACCOUNT, name)
+
+    async def find_project(self, name: str) -> Project | None:
+        """The project with this name."""
+        return await self._line.ask(messages.FIND_PROJECT, name)
+
+    async def usage(
+        self,
+        by: str,
+        since_ms: int,
+        until_ms: int,
+        after: str | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[UsageRow]:
         """What calls cost."""
-        return await self._line.ask(messages.USAGE, by, since_ms, until_ms)
+        return await self._line.ask(messages.USAGE, by, since_ms, until_ms, after, limit)
+
+    async def spent(self, since_ms: int, until_ms: int) -> UsageRow:
+        """What all calls cost."""
+        return await self._line.ask(messages.SPENT, since_ms, until_ms)
 
     async def events(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """Events with their numbers, oldest first."""

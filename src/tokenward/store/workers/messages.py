@@ -12,10 +12,11 @@ from msgspec import Raw, Struct
 from tokenward.kernel.errors import StoreBusyError, StoreError
 from tokenward.kernel.events import Event
 from tokenward.kernel.incidents import Incident
+from tokenward.kernel.pages import Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.families import Family
-from tokenward.keys.records import KeyRecord
+from tokenward.keys.records import Census, KeyRecord
 from tokenward.ledger.records import (
     Account,
     Cap,
@@ -24,6 +25,7 @@ from tokenward.ledger.records import (
     Finding,
     Hold,
     HoldAsk,
+    Project,
     Settlement,
     UsageRow,
     Waitable,
@@ -54,7 +56,9 @@ SETTLE: Final = Call[Settlement]("ledger.settle", tuple[Hold, Charge, int], Sett
 VOID: Final = Call[Settlement]("ledger.void", tuple[Hold, str, int], Settlement)
 SET_CAP: Final = Call[Cap]("ledger.set_cap", tuple[Cap], Cap)
 REMOVE_CAP: Final = Call[bool]("ledger.remove_cap", tuple[str, str, str, str], bool)
-CAPS: Final = Call[list[CapStatus]]("ledger.caps", tuple[int, str], list[CapStatus])
+CAPS: Final = Call[list[CapStatus]](
+    "ledger.caps", tuple[int, str, Seen, int], list[CapStatus], is_slow=True
+)
 SWEEP: Final = Call[int]("ledger.sweep", tuple[int], int, is_slow=True)
 ADD_CREDIT: Final = Call[int]("ledger.add_credit", tuple[str, int, int, str], int)
 
@@ -62,7 +66,10 @@ READ_KEY: Final = Call[KeyRecord | None]("keys.read", tuple[str], KeyRecord | No
 FIND_KEY: Final = Call[KeyRecord | None]("keys.find", tuple[str], KeyRecord | None)
 ADD_KEY: Final = Call[None]("keys.add", tuple[KeyRecord], None)
 REPLACE_KEY: Final = Call[bool]("keys.replace", tuple[KeyRecord, KeyRecord, str, str], bool)
-ALL_KEYS: Final = Call[list[KeyRecord]]("keys.all", tuple[()], list[KeyRecord], is_slow=True)
+PAGE_KEYS: Final = Call[list[KeyRecord]](
+    "keys.page", tuple[Seen, int], list[KeyRecord], is_slow=True
+)
+COUNT_KEYS: Final = Call[Census]("keys.census", tuple[int, int, int], Census, is_slow=True)
 
 READ_FAMILY: Final = Call[Family | None]("grants.read", tuple[str], Family | None)
 FIND_FAMILY: Final = Call[Family | None]("grants.find", tuple[str], Family | None)
@@ -87,10 +94,19 @@ FIND_INCIDENT: Final = Call[Incident | None](
 )
 
 CREATE_ACCOUNT: Final = Call[bool]("books.create_account", tuple[str, int], bool)
-ACCOUNTS: Final = Call[list[Account]]("books.accounts", tuple[()], list[Account], is_slow=True)
-USAGE: Final = Call[list[UsageRow]](
-    "books.usage", tuple[str, int, int], list[UsageRow], is_slow=True
+ACCOUNTS: Final = Call[list[Account]](
+    "books.accounts", tuple[Seen, int], list[Account], is_slow=True
 )
+FIND_ACCOUNT: Final = Call[Account | None](
+    "books.find_account", tuple[str], Account | None, is_slow=True
+)
+FIND_PROJECT: Final = Call[Project | None](
+    "books.find_project", tuple[str], Project | None, is_slow=True
+)
+USAGE: Final = Call[list[UsageRow]](
+    "books.usage", tuple[str, int, int, str | None, int], list[UsageRow], is_slow=True
+)
+SPENT: Final = Call[UsageRow]("books.spent", tuple[int, int], UsageRow, is_slow=True)
 EVENTS: Final = Call[list[tuple[int, Event]]](
     "books.events", tuple[int, int], list[tuple[int, Event]], is_slow=True
 )

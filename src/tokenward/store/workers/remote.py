@@ -14,6 +14,7 @@ from tokenward.keys.interfaces import Watcher
 from tokenward.keys.lease import Lease
 from tokenward.limits.interfaces import UNLIMITED, KeyLimits, Place
 from tokenward.limits.local import ANYWHERE
+from tokenward.pipeline.admitting import OneByOne
 from tokenward.store.workers import messages
 from tokenward.store.workers.keys import RemoteGrants, RemoteKeys
 from tokenward.store.workers.ledger import RemoteBooks, RemoteLedger
@@ -85,6 +86,7 @@ class RemoteStore:
         self.incidents: Final = RemoteIncidents(self._line)
         self.limiter: Final = RemoteLimiter(self._line)
         self.proofs: Final = proofs
+        self.admission: Final = OneByOne(proofs, self.limiter)
         self.view: Final[Lease] = self._line.view
         self.on_stop: Callable[[], None] = lambda: None
         """Called when the keeper says to stop, and again when it says so again."""

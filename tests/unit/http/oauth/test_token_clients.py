@@ -12,6 +12,7 @@ from holder import Holder, b64, dumped
 from tokenward.keys import life
 from tokenward.keys.life import Created
 from tokenward.keys.records import KeyRecord
+from tokenward.machine import RealDice
 from unit.http.oauth.token_world import (
     ASSERTION,
     ISSUER,
@@ -72,7 +73,7 @@ async def test_a_client_may_prove_itself_with_its_secret_in_two_places(
 async def test_strangers_learn_nothing(world: TokenWorld, holder: Holder) -> None:
     key, other = await world.key(), await world.key()
     await world.change(other.record.id, lambda record: life.revoke(record, "a test"))
-    wrong = life.draw_secret(key.record.id, world.house._dice).reveal()
+    wrong = life.draw_secret(key.record.id, RealDice()).reveal()
     secrets = [
         (key.record.id, wrong),
         (key.record.id, other.key.reveal()),
@@ -138,7 +139,7 @@ async def test_a_token_of_a_holder_who_was_replaced_is_dead(
     guard = world.house.guard
 
     def anew(record: KeyRecord) -> KeyRecord:
-        made = life.enrol_anew(record, "", world.house._dice, guard.pepper, world.clock.now_ms())
+        made = life.enrol_anew(record, "", RealDice(), guard.pepper, world.clock.now_ms())
         assert isinstance(made, Created)
         return made.record
 

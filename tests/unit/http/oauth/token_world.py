@@ -44,6 +44,10 @@ bearer_cap = ""
 """
 
 
+PATIENT = {"TOKENWARD_LEDGER__COMMIT_LIMIT_S": "20"}
+"""A machine full of tests has a late disk now and then."""
+
+
 class MovingClock:
     """The machine's clocks; a test sets them forward. They begin a minute ahead: a guard that was
     started this moment takes no assertions, because it may have forgotten their use."""
@@ -100,7 +104,7 @@ class TokenWorld:
         if not path.exists():
             path.write_text(SETTINGS + more, "utf-8")
             assert run_command(["init", str(folder)]) == 0
-        settings = load(path, {})
+        settings = load(path, PATIENT)
         store = await open_store(settings, {})
         try:
             self.house = House(settings, {}, store)

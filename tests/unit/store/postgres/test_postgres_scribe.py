@@ -20,7 +20,7 @@ async def test_records_wait_for_a_database_that_is_away_in_their_order(
 ) -> None:
     monkeypatch.setattr("tokenward.store.postgres.records.BOARD_MAX", 3)
     monkeypatch.setattr("tokenward.store.postgres.records.WAITING_MAX", 10)
-    store = await town.gateway(wire.port, commit_limit_s=1.0)
+    store = await town.gateway(wire.port, commit_limit_s=2.0)
     wire.is_hushed = True
     for number in range(12):
         store.records.write_record(record(number))
@@ -36,7 +36,7 @@ async def test_records_wait_for_a_database_that_is_away_in_their_order(
 
 async def test_a_store_that_closes_writes_what_waits(town: Town) -> None:
     store = await town.gateway()
-    await store.keys.all()
+    await store.keys.page()
     for number in range(2_000):
         store.records.write_record(record(number))
     await store.close()
@@ -44,7 +44,7 @@ async def test_a_store_that_closes_writes_what_waits(town: Town) -> None:
 
 
 async def test_a_store_closes_also_where_nothing_can_be_written(town: Town, wire: Wire) -> None:
-    store = await town.gateway(wire.port, commit_limit_s=1.0)
+    store = await town.gateway(wire.port, commit_limit_s=2.0)
     store.records.write_record(record(1))
     wire.is_hushed = True
     async with asyncio.timeout(20):

@@ -9,6 +9,7 @@ import uvloop
 
 from certificates import SERVERS, authority, make
 from hot_engines import open_hot
+from tokenward.binding.wording import REPLAYED
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
@@ -67,13 +68,14 @@ async def test_a_proof_and_the_limits_are_asked_in_one_step(
 ) -> None:
     until_ms, since_ms = RealClock().now_ms() + 60_000, hot.proofs.epoch.since_ms
     first, second, third = (bytes([number]) * 32 for number in (1, 2, 3))
-    assert not isinstance(await hot.admit("k", LIMITS, first, until_ms, since_ms), Refusal | None)
-    assert await hot.admit("k", LIMITS, first, until_ms, since_ms) is None
-    assert not isinstance(await hot.admit("k", LIMITS, second, until_ms, since_ms), Refusal | None)
+    assert not isinstance(await hot.admit("k", LIMITS, first, until_ms, since_ms), Refusal)
+    assert await hot.admit("k", LIMITS, first, until_ms, since_ms) == REPLAYED
+    assert not isinstance(await hot.admit("k", LIMITS, second, until_ms, since_ms), Refusal)
     refusal = await hot.admit("k", LIMITS, third, until_ms, since_ms)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "rate:exceeded"
-    assert await hot.admit("k", LIMITS, third, until_ms, since_ms) is None, "it is used up even so"
+    again = await hot.admit("k", LIMITS, third, until_ms, since_ms)
+    assert again == REPLAYED, "it is used up even so"
     with pytest.raises(StoreError, match="judged"):
         await hot.admit("k", LIMITS, bytes(32), until_ms, since_ms - 1)
     _, (_, _, places) = keys_of("k")
