@@ -16,6 +16,7 @@ from benchmarks.storms.kills import harming
 from benchmarks.storms.load import NUSD_A_TOKEN, Ask, Callers, Drawn, Told, calling
 from benchmarks.storms.peer import Key, Peer, World, outcome
 
+SHOWS: Final = ("P-4",)
 UNCHANGED_S: Final = 25.0
 """What is written down has come to rest: LiteLLM writes every 10 s, and tokenward takes a gateway
 for dead after 15 s."""
