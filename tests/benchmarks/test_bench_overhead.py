@@ -35,7 +35,7 @@ def test_each_round_goes_over_all_in_random_order_and_its_differences_count() ->
         "direct": Told("direct", [0.001, 0.003], order),
         "guarded": Told("guarded", [0.002, 0.005], order),
     }
-    found = in_turn(lines, 40, random.Random(1), warm_up=0)  # type: ignore[arg-type]
+    found = in_turn(lines, 40, random.Random(1), warm_up=0)
     assert order[-2:] == ["direct closed", "guarded closed"]
     rounds = [tuple(order[at : at + 2]) for at in range(0, 80, 2)]
     assert {frozenset(each) for each in rounds} == {frozenset(lines)}
@@ -54,7 +54,7 @@ def test_each_of_several_has_its_own_difference_from_direct() -> None:
         "ours": Told("ours", [0.002], order),
         "theirs": Told("theirs", [0.009], order),
     }
-    found = in_turn(lines, 12, random.Random(1), warm_up=0)  # type: ignore[arg-type]
+    found = in_turn(lines, 12, random.Random(1), warm_up=0)
     assert found["added_by_ours_us"]["median"] == 1_000
     assert found["added_by_theirs_us"]["median"] == 8_000
     assert len({tuple(order[at : at + 3]) for at in range(0, 36, 3)}) > 2

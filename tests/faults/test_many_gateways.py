@@ -14,7 +14,7 @@ from caller import Caller, Told, admin, calling, cap_of, chat, claude, new_key
 from chance import fixed_seed, soak
 from gateways import Gateways, booked_in, open_holds, running_gateways, start_patiently
 from guard import GuardProcess
-from postgres_server import PostgresServer, running_postgres, why_not
+from postgres_server import PostgresServer, why_not
 from standin import StandinProcess
 from valkey_server import ValkeyServer
 
@@ -34,17 +34,6 @@ FELT = ("0", "store:unavailable", "key:stale_view")
 """How callers feel a harm: no answer at all, or an honest 503."""
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
-
-
-@pytest.fixture(scope="module")
-def servers(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[PostgresServer, ValkeyServer]]:
-    """Servers that these tests may break."""
-    valkey = ValkeyServer(tmp_path_factory.mktemp("valkey")).start()
-    with running_postgres() as postgres:
-        yield postgres, valkey
-    valkey.stop()
 
 
 class World:

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from caller import Caller, admin, calling, chat, new_key
 from chance import fixed_seed, soak
 from gateways import Gateways
 from guard import GuardProcess
-from postgres_server import PostgresServer, running_postgres, why_not
+from postgres_server import PostgresServer, why_not
 from postgres_world import Wire
 from standin import StandinProcess
 from valkey_server import ValkeyServer
@@ -35,16 +35,6 @@ PAUSE_S = 1.6
 """Longer than any lease, so that whatever goes out late went out late."""
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
-
-
-@pytest.fixture(scope="module")
-def servers(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[PostgresServer, ValkeyServer]]:
-    valkey = ValkeyServer(tmp_path_factory.mktemp("valkey")).start()
-    with running_postgres() as postgres:
-        yield postgres, valkey
-    valkey.stop()
 
 
 class Round:

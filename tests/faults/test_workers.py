@@ -124,7 +124,7 @@ async def test_calls_of_a_key_that_run_at_once_are_counted_over_all_workers(
                 asyncio.create_task(line.call(busy, name, script))
                 for line, name in zip(lines[:2], names[:2], strict=True)
             ]
-            await until_so(lambda names=names: _arrived(standin, names[:2]))  # type: ignore[misc]
+            await until_so(lambda names=names: _arrived(standin, names[:2]))
             others = [await line.call_once(busy, "busy-others") for line in lines[2:]]
             is_telling = time.monotonic() - begun_s < BUSY_S
             if is_telling:

@@ -60,7 +60,7 @@ async def test_a_worker_killed_under_load_leaves_no_money_held_and_comes_back(
             callers = [asyncio.create_task(call_on(caller)) for _ in range(20)]
             for _ in range(4):
                 enough = passed + 40
-                await until_so(lambda enough=enough: passed >= enough, 60.0)  # type: ignore[misc]
+                await until_so(lambda enough=enough: passed >= enough, 60.0)
                 await _kill_one_and_wait(guard)
             is_over = True
             await asyncio.gather(*callers)

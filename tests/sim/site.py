@@ -79,7 +79,7 @@ class File:
             """Known from its first moment: an opening can die half-way."""
 
             def __init__(self, *args: object) -> None:
-                super().__init__(*args)  # type: ignore[arg-type]
+                super().__init__(*args)
                 holder.store = self
 
             async def close(self) -> None:

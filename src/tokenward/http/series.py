@@ -71,8 +71,8 @@ class Spread(Collector):
         self._labels = labels
         self._bounds = bounds
         self._edges = tuple(
-            # As prometheus_client, which has no types there, writes it: 1048576 is 1.048576e+06.
-            floatToGoString(bound)  # type: ignore[no-untyped-call]
+            # As prometheus_client writes it: 1048576 is 1.048576e+06.
+            floatToGoString(bound)  # type: ignore[no-untyped-call]  # the library has no types here
             for bound in (*bounds, INF)
         )
         self._series: dict[Labels, _Series] = {}

@@ -92,7 +92,8 @@ class Events:
         body = self.begun + ready
         ends = (body.rfind(blank) + len(blank) for blank in _BLANK_LINES if blank in body)
         end = len(body) if body.endswith(b"\n\n") else max(ends, default=0)
-        if body[end : end + 1] == b":" and body.endswith(b"\n"):
+        is_between = bool(end) or not self.is_within
+        if is_between and body[end : end + 1] == b":" and body.endswith(b"\n"):
             lines = body[end:].splitlines()
             end = len(body) if all(line.startswith(b":") for line in lines) else end
         self.is_within &= end == 0

@@ -90,7 +90,7 @@ async def test_what_has_come_behind_its_head_is_read_without_a_turn_of_the_loop(
             await asyncio.sleep(0.001)
         reading = read_body(receive, size, limit_bytes=LIMIT_BYTES, timeout_s=20)
         try:
-            reading.send(None)  # type: ignore[attr-defined]  # it is a coroutine
+            reading.send(None)
         except StopIteration as ended:
             read.append(ended.value)
         await answer(send, b"done")

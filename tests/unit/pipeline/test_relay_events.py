@@ -50,7 +50,7 @@ def test_an_event_that_is_too_long_goes_as_it_comes_and_no_error_is_put_into_it(
     picture = b"data: " + b"x" * EVENT_WAITS_BYTES
     assert events.let_through(picture) == picture
     assert events.is_within
-    assert events.let_through(b"yy") == b"yy"
+    assert events.let_through(b":yy\n") == b":yy\n"
     assert events.is_within
     assert events.let_through(b"\n\ndata: b") == b"\n\n"
     assert not events.is_within

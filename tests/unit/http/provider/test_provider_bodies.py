@@ -50,7 +50,7 @@ async def test_what_waits_to_be_written_is_no_second_copy_of_the_body_and_holds_
 ) -> None:
     async def script(wire: Wire) -> None:
         small_buffers(wire)
-        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.writer.transport.pause_reading()
         await wire.until_closed()
 
     async with provider(script) as served:
@@ -130,9 +130,9 @@ async def test_a_provider_that_stops_reading_is_broken_after_the_silence_allowed
 
     async def script(wire: Wire) -> None:
         small_buffers(wire)
-        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.writer.transport.pause_reading()
         await asyncio.sleep(1)
-        wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        wire.writer.transport.resume_reading()
         await wire.until_closed()
         ended.set()
 
@@ -170,7 +170,7 @@ async def test_a_provider_that_closes_its_side_within_the_body_is_broken_at_once
 ) -> None:
     async def script(wire: Wire) -> None:
         small_buffers(wire)
-        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.writer.transport.pause_reading()
         wire.writer.write_eof()
         await asyncio.sleep(20)
 
