@@ -2,10 +2,11 @@
 
     python -m benchmarks overhead
 
-Each call goes directly and through the guard, in random order, on kept connections; the
-difference of each pair counts, with its IQR (P-1). Once one call after the other: with a prompt of
-a few words, the same with a proof of possession, and with prompts of 50,000 and 100,000 tokens;
-once 500 calls a second, in short turns of random order. All is measured by the caller.
+Each call goes directly, through a relay that only passes bytes on, and through the guard, in
+random order, on kept connections; what each adds to the direct one counts, with its IQR (P-1). Once
+one call after the other: with a prompt of a few words, the same with a proof of possession, and
+with prompts of 50,000 and 100,000 tokens; once 500 calls a second, in short turns of random order.
+All is measured by the caller.
 """
 
 import random
@@ -29,6 +30,7 @@ from benchmarks.rig import (
     middle_half_us,
     quantiles_us,
     report,
+    running_relay,
     running_rig,
 )
 from tokenward.kernel import jwk
@@ -44,17 +46,18 @@ TURNS: Final = 10
 CONNECTIONS: Final = 16
 
 
-def lines_of(rig: Rig, text: str) -> dict[str, Line]:
-    """The same call directly and through the guard."""
+def lines_of(rig: Rig, *, text: str = SMALL, stream: bool = False) -> dict[str, Line]:
+    """The same call directly, through the relay and through the guard."""
     return {
-        DIRECT: Line(rig.provider_url, rig.direct_request(text=text)),
-        "guarded": Line(rig.guard_url, rig.request(text=text)),
+        DIRECT: Line(rig.provider_url, rig.direct_request(text=text, stream=stream)),
+        "relayed": Line(rig.relay_url, rig.relayed_request(text=text, stream=stream)),
+        "guarded": Line(rig.guard_url, rig.request(text=text, stream=stream)),
     }
 
 
 def bound_lines_of(rig: Rig) -> dict[str, Line]:
-    """Through the guard with a key that is bound: each call has a proof of its own, made before the
-    clock starts, since that is the caller's work."""
+    """Directly and through the guard with a key that is bound: each call has a proof of its own,
+    made before the clock starts, since that is the caller's work."""
     thumbprint = jwk.thumbprint_of(jwk.public_jwk(holder()))
     key = rig.new_key(bind="dpop", thumbprint=thumbprint)
     nonce, signs = nonce_of(rig, key), signer(holder())
@@ -65,23 +68,37 @@ def bound_lines_of(rig: Rig) -> dict[str, Line]:
     }
 
 
+def call_s(line: Line) -> float:
+    """The whole of a call."""
+    return line.call_s()
+
+
+def first_piece_s(line: Line) -> float:
+    """Until the head and the first event of a stream; the rest is read too."""
+    return line.arrivals_s()[0]
+
+
 def in_turn(
-    lines: Mapping[str, Line], pairs: int, dice: random.Random, warm_up: int = WARM_UP
+    lines: Mapping[str, Line],
+    pairs: int,
+    dice: random.Random,
+    warm_up: int = WARM_UP,
+    measure_s: Callable[[Line], float] = call_s,
 ) -> dict[str, Any]:
     """One call at a time; each round goes once over every line, in random order. What the others
     add to `direct`, round by round. The lines are closed."""
     took_s: dict[str, list[float]] = {name: [] for name in lines}
     for number in range(-warm_up, pairs):
         for name in dice.sample(list(lines), len(lines)):
-            call_s = lines[name].call_s()
+            seconds = measure_s(lines[name])
             if number >= 0:
-                took_s[name].append(call_s)
+                took_s[name].append(seconds)
     for line in lines.values():
         line.close()
     return {
         **{f"{name}_us": quantiles_us(values_s) for name, values_s in took_s.items()},
         **{
-            _added(name, lines): {**quantiles_us(added_s), **middle_half_us(added_s)}
+            f"added_by_{name}_us": {**quantiles_us(added_s), **middle_half_us(added_s)}
             for name, added_s in _added_s(took_s).items()
         },
         "pairs": pairs,
@@ -97,14 +114,11 @@ def _added_s(took_s: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     }
 
 
-def _added(name: str, among: Mapping[str, object]) -> str:
-    return "added_us" if len(among) == 2 else f"added_by_{name}_us"
-
-
 def pools_of(rig: Rig) -> dict[str, Pool]:
     """For many calls at once. Made on a running loop."""
     return {
         DIRECT: Pool(rig.provider_url, rig.direct_request()),
+        "relayed": Pool(rig.relay_url, rig.relayed_request()),
         "guarded": Pool(rig.guard_url, rig.request()),
     }
 
@@ -135,7 +149,7 @@ async def at_rate(
     return {
         "calls_a_s": rate,
         **{
-            _added(name, pools): {
+            f"added_by_{name}_us": {
                 each: middle_half_us(
                     [(t[each] - d[each]) / 1e6 for d, t in zip(found[DIRECT], own, strict=True)]
                 )
@@ -160,10 +174,10 @@ def measure(
     warm_up = round(WARM_UP * share)
     turns = {"turns": max(2, round(TURNS * share)), "turn_s": max(0.2, TURN_S * share)}
     return {
-        "small_prompt": in_turn(lines_of(rig, SMALL), some, dice, warm_up),
+        "small_prompt": in_turn(lines_of(rig), some, dice, warm_up),
         "small_prompt_dpop": in_turn(bound_lines_of(rig), some, dice, warm_up),
-        "prompt_of_50000_tokens": in_turn(lines_of(rig, LARGE), few, dice, warm_up // 4),
-        "prompt_of_100000_tokens": in_turn(lines_of(rig, HUGE), few, dice, warm_up // 4),
+        "prompt_of_50000_tokens": in_turn(lines_of(rig, text=LARGE), few, dice, warm_up // 4),
+        "prompt_of_100000_tokens": in_turn(lines_of(rig, text=HUGE), few, dice, warm_up // 4),
         "fixed_rate": uvloop.run(
             at_rate(partial(pools_of, rig), dice, rate=rate, warm_up=warm_up, **turns)
         ),
@@ -181,7 +195,7 @@ def measure(
 def main() -> None:
     """Measure and report."""
     args = read_options(parser_of(__doc__))
-    with running_rig() as rig:
+    with running_rig() as rig, running_relay(rig):
         found = measure(rig, random.Random(1), share=0.02 if args.quick else 1.0)
         rig.check()
     report("overhead", found, is_kept=not args.quick)

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from benchmarks import processes
@@ -90,6 +91,9 @@ class Rig:
     key: str = ""
     guard_core: int | None = None
     """Kept free for the guard by all others."""
+    relay_url: str = ""
+    """Of `benchmarks.relay` on the guard's core, where one runs."""
+    relay_pid: int = 0
 
     @property
     def guard_url(self) -> str:
@@ -109,6 +113,10 @@ class Rig:
     def request(self, *, text: str = SMALL, stream: bool = False, key: str = "") -> bytes:
         """A guarded call."""
         return request_bytes(self.guard_url, key or self.key, text=text, stream=stream)
+
+    def relayed_request(self, *, text: str = SMALL, stream: bool = False) -> bytes:
+        """The same call through the relay."""
+        return request_bytes(self.relay_url, self.key, text=text, stream=stream)
 
     def direct_request(self, *, text: str = SMALL, stream: bool = False) -> bytes:
         """The same call without the guard."""
@@ -233,6 +241,19 @@ def running_provider(folder: Path) -> Iterator[str]:
     with _started(folder, ["-m", "benchmarks.provider"], {}) as provider:
         assert provider.stdout is not None
         yield f"http://127.0.0.1:{int(provider.stdout.readline())}"
+
+
+@contextmanager
+def running_relay(rig: Rig) -> Iterator[None]:
+    """`benchmarks.relay` before the rig's provider, on the guard's core, which it shares: only one
+    of them is called at a time."""
+    port = str(urlsplit(rig.provider_url).port)
+    with _started(rig.folder, ["-m", "benchmarks.relay", port], {}, rig.guard_core) as relay:
+        assert relay.stdout is not None
+        rig.relay_url = f"http://127.0.0.1:{int(relay.stdout.readline())}"
+        rig.relay_pid = relay.pid
+        yield
+    rig.relay_url, rig.relay_pid = "", 0
 
 
 @contextmanager

@@ -4,7 +4,8 @@ follow the rate?
     python -m benchmarks saturation [--profile FILE]
 
 64 connections that call again at once, against one guard on one core; callers and provider on the
-others. CPU is user and system time of the guard's process by calls. Then a sweep over fixed rates,
+others. CPU is user and system time of the guard's process by calls, and of a relay that only passes
+bytes on, in the same rounds: that one tells how fast the machine is. Then a sweep over fixed rates,
 whatever the answers do (open loop), in rounds: where p99 bends (the knee), and the frontier, the
 highest rate whose p99 stays under each limit.
 """
@@ -17,9 +18,10 @@ from typing import Any, Final
 
 import uvloop
 
+from benchmarks import processes
 from benchmarks.load import Pool
 from benchmarks.options import parser_of, read_options
-from benchmarks.rig import OFF, ON, Rig, middle, quantiles_us, report, running_rig
+from benchmarks.rig import OFF, ON, Rig, middle, quantiles_us, report, running_relay, running_rig
 
 SHOWS: Final = ("O-6", "P-3")
 CONNECTIONS: Final = 64
@@ -39,23 +41,32 @@ KNEE_TIMES: Final = 4
 async def saturate(
     rig: Rig, calls: int = CALLS, rounds: int = ROUNDS, warm_up: int = WARM_UP
 ) -> dict[str, Any]:
-    """Medians of some rounds."""
-    pool = Pool(rig.guard_url, rig.request())
-    await pool.open(CONNECTIONS)
-    await pool.saturate(max(warm_up, CONNECTIONS))
-    cpu_us, a_second = [], []
+    """Medians of some rounds; where a relay runs, its share in the same rounds."""
+    pools = {"guarded": Pool(rig.guard_url, rig.request())}
+    spent_s = {"guarded": rig.cpu_s}
+    if rig.relay_url:
+        pools["relayed"] = Pool(rig.relay_url, rig.relayed_request())
+        spent_s["relayed"] = lambda: processes.cpu_s([rig.relay_pid])
+    for pool in pools.values():
+        await pool.open(CONNECTIONS)
+        await pool.saturate(max(warm_up, CONNECTIONS))
+    cpu_us: dict[str, list[float]] = {name: [] for name in pools}
+    a_second: dict[str, list[float]] = {name: [] for name in pools}
     for _ in range(rounds):
-        cpu_s = rig.cpu_s()
-        took_s = await pool.saturate(calls)
-        cpu_us.append((rig.cpu_s() - cpu_s) / calls * 1e6)
-        a_second.append(calls / took_s)
-    pool.close()
+        for name, pool in pools.items():
+            cpu_s = spent_s[name]()
+            took_s = await pool.saturate(calls)
+            cpu_us[name].append((spent_s[name]() - cpu_s) / calls * 1e6)
+            a_second[name].append(calls / took_s)
+    for pool in pools.values():
+        pool.close()
     return {
-        "calls_a_s": round(statistics.median(a_second)),
-        "cpu_us_a_call": round(statistics.median(cpu_us)),
+        "calls_a_s": round(statistics.median(a_second["guarded"])),
+        "cpu_us_a_call": round(statistics.median(cpu_us["guarded"])),
+        "relay_cpu_us_a_call": round(statistics.median(cpu_us.get("relayed", [0]))) or None,
         "rounds": {
-            "calls_a_s": [round(value) for value in a_second],
-            "cpu_us_a_call": [round(value) for value in cpu_us],
+            "calls_a_s": [round(value) for value in a_second["guarded"]],
+            "cpu_us_a_call": [round(value) for value in cpu_us["guarded"]],
         },
     }
 
@@ -142,7 +153,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="run the guard under cProfile, write to FILE")
     args = read_options(parser)
     calls, rounds = (500, 2) if args.quick else (CALLS, 2 if args.profile else ROUNDS)
-    with running_rig(args.profile) as rig:
+    with running_rig(args.profile) as rig, running_relay(rig):
         found = uvloop.run(saturate(rig, calls, rounds, 100 if args.quick else WARM_UP))
         if args.profile is None:
             tiny = {"rates": (50, 100), "rate_s": 0.5, "rounds": 2, "warm_up": 0}

@@ -2,9 +2,10 @@
 
     python -m benchmarks streams
 
-Streams of 20 events, 5 ms apart. First pieces in pairs, direct and guarded, in random order. Gaps
-are between pieces as a caller sees them, with 32 streams at once, in turns of random order. CPU of
-a streamed event is that of a stream, less that of a plain call, by the events.
+Streams of 20 events, 5 ms apart. First pieces directly, through a relay that only passes bytes on,
+and through the guard, in random order. Gaps are between pieces as a caller sees them, with 32
+streams at once, in turns of random order. CPU of a streamed event is that of a stream, less that of
+a plain call, by the events.
 """
 
 import random
@@ -14,10 +15,11 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks.load import Line, Pool
+from benchmarks.load import Pool
 from benchmarks.options import parser_of, read_options
+from benchmarks.overhead import first_piece_s, in_turn, lines_of
 from benchmarks.provider import CHUNKS
-from benchmarks.rig import OFF, ON, Rig, middle, middle_half_us, quantiles_us, report, running_rig
+from benchmarks.rig import OFF, ON, Rig, middle, quantiles_us, report, running_relay, running_rig
 
 SHOWS: Final = ("P-3",)
 PAIRS: Final = 100
@@ -28,25 +30,8 @@ CALLS: Final = 1_200
 
 
 def first_pieces(rig: Rig, dice: random.Random, pairs: int = PAIRS) -> dict[str, Any]:
-    """One stream at a time, in pairs. The first piece holds the head and the first event."""
-    lines = {
-        "direct": Line(rig.provider_url, rig.direct_request(stream=True)),
-        "guarded": Line(rig.guard_url, rig.request(stream=True)),
-    }
-    firsts_s: dict[str, list[float]] = {name: [] for name in lines}
-    for line in lines.values():
-        line.call_s()
-    for _ in range(pairs):
-        for name in dice.sample(list(lines), 2):
-            firsts_s[name].append(lines[name].arrivals_s()[0])
-    for line in lines.values():
-        line.close()
-    added_s = [g - d for d, g in zip(firsts_s["direct"], firsts_s["guarded"], strict=True)]
-    return {
-        **{f"{name}_us": quantiles_us(values_s) for name, values_s in firsts_s.items()},
-        "added_us": {**quantiles_us(added_s), **middle_half_us(added_s)},
-        "pairs": pairs,
-    }
+    """One stream at a time. The first piece holds the head and the first event."""
+    return in_turn(lines_of(rig, stream=True), pairs, dice, 1, first_piece_s)
 
 
 async def many(
@@ -98,7 +83,7 @@ def main() -> None:
     args = read_options(parser_of(__doc__))
     dice = random.Random(1)
     tiny = {"at_once": 8, "turns": 2, "streams": 32, "calls": 100} if args.quick else {}
-    with running_rig() as rig:
+    with running_rig() as rig, running_relay(rig):
         found = {
             "first_piece": first_pieces(rig, dice, 10 if args.quick else PAIRS),
             "many": uvloop.run(many(rig, dice, **tiny)),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from benchmarks.rig import Rig, running_rig
+from benchmarks.rig import Rig, running_relay, running_rig
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +16,6 @@ def patience() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def rig(patience: None) -> Iterator[Rig]:
-    """A guard and its provider, for measurements of one process."""
-    with running_rig(is_pinned=False) as running:
+    """A guard, a relay and their provider, for measurements of one process."""
+    with running_rig(is_pinned=False) as running, running_relay(running):
         yield running

@@ -24,7 +24,7 @@ def test_gateways_are_compared_in_one_run_with_the_same_code() -> None:
     assert list(servers) == ["direct", "tokenward-sqlite"]
     assert found["gateways"]["tokenward-sqlite"]["settings"] == "SQLite"
     assert found["small_prompt"]["pairs"] == 6
-    assert len(found["small_prompt"]["added_us"]["iqr"]) == 2
+    assert len(found["small_prompt"]["added_by_tokenward-sqlite_us"]["iqr"]) == 2
     assert found["fixed_rate"]["turns"] == 2
     assert found["saturated"]["tokenward-sqlite"]["calls_a_s"] > 0
     assert found["processes"] == {"tokenward-sqlite": 1}

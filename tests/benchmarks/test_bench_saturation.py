@@ -53,4 +53,5 @@ def test_saturation_counts_cpu_and_calls_round_by_round(rig: Rig) -> None:
     found = uvloop.run(saturate(rig, calls=100, rounds=3, warm_up=64))
     assert len(found["rounds"]["calls_a_s"]) == len(found["rounds"]["cpu_us_a_call"]) == 3
     assert found["calls_a_s"] in found["rounds"]["calls_a_s"]
+    assert found["relay_cpu_us_a_call"] is None or found["relay_cpu_us_a_call"] > 0
     assert rig.calls() == calls_before + 64 + 3 * 100

@@ -14,7 +14,8 @@ def test_first_pieces_and_gaps_are_told_in_quantiles_direct_and_guarded(rig: Rig
     calls_before = rig.calls()
     first = first_pieces(rig, random.Random(1), pairs=4)
     assert first["pairs"] == 4
-    assert len(first["added_us"]["iqr"]) == 2
+    for name in ("relayed", "guarded"):
+        assert len(first[f"added_by_{name}_us"]["iqr"]) == 2
     at_once = uvloop.run(many(rig, random.Random(1), at_once=2, turns=2, streams=4, calls=8))
     for what in ("first_piece", "gap"):
         for name in ("direct", "guarded"):

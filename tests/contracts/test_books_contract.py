@@ -1,12 +1,14 @@
 """The books can be proved, and whatever is changed behind them is found."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from engines import AnyStore, Engine, Opener
 from ledger_world import NOON_MS, MovingClock, ask, cap, charge, key_record, standing, taken
+from tokenward.ledger import recount
 from tokenward.ledger.statement import Head
 from tokenward.store.sqlite import audit_folder
 
@@ -157,6 +159,22 @@ async def test_a_corrupted_counter_is_rebuilt_from_the_entries(
     status = await standing(store, clock, "key:k1")
     assert (status.spent, status.held) == (80, 30)
     taken(await store.ledger.hold(ask(890)))
+
+
+@pytest.mark.req("F-3")
+async def test_many_wrong_counters_are_corrected_a_few_at_a_time(
+    store: AnyStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the ledger waits for one piece."""
+    monkeypatch.setattr(recount, "PIECE_MAX", 2)
+    for number in range(5):
+        await store.ledger.set_cap(cap(f"key:k{number}", "0/day", limit=100))
+        await store.ledger.hold(ask(10, key=f"k{number}"))
+    engine.ask("UPDATE counters SET held = 99")
+    assert await store.books.reconcile(NOON_MS) == 5
+    assert await store.books.audit() == []
+    notes = engine.ask("SELECT detail FROM entries WHERE kind = 'reconciled' ORDER BY seq")
+    assert [json.loads(detail)["counters"] for (detail,) in notes] == [2, 2, 1]
 
 
 @pytest.mark.req("F-3")

@@ -9,7 +9,7 @@ from tokenward.ledger.cap_text import parse_subject
 from tokenward.ledger.chain import Entry
 from tokenward.ledger.notes import Notebook, note_cap
 from tokenward.ledger.records import Cap, CapStatus, Unit, Window
-from tokenward.ledger.recount import Recount
+from tokenward.ledger.recount import CounterRow, Recount
 from tokenward.ledger.windows import find_zone, window_bounds
 from tokenward.ledger.wording import CREDIT_ID
 
@@ -100,16 +100,13 @@ def posting(cap: Cap, at_ms: int, model: str, nusd: int, tokens: int, calls: int
 
 def counters_of(
     cap: Cap, counted: Counted, newest: Iterable[Entry], held: Iterable[Entry]
-) -> list[tuple[str, int, int | None, int, int, int]]:
-    """Counters of a new cap, from what was counted, what was posted since then and what is held:
-    cap, start and end of the window, spent, held and running of each."""
+) -> list[CounterRow]:
+    """Counters of a new cap, from what was counted, what was posted since then and what is
+    held."""
     recount = Recount([(cap, counted.since_ms)])
     for entry in (*counted.postings, *newest, *held):
         recount.feed(entry)
-    return [
-        (cap.id, start_ms, sums.resets_ms, sums.spent, sums.held, sums.running)
-        for (_, start_ms), sums in recount.sums.items()
-    ]
+    return recount.rows(recount.sums)
 
 
 def running_windows(caps: Iterable[Cap], now_ms: int) -> list[tuple[str, int]]:

@@ -1,13 +1,21 @@
 """Rebuild every counter from the entries alone (F-3)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import Final, NamedTuple, Self
 
 from tokenward.ledger.chain import ENDING_KINDS, POSTING_KINDS, Entry
 from tokenward.ledger.records import Cap, Unit
 from tokenward.ledger.windows import window_bounds
+
+PIECE_MAX: Final = 500
+CounterName = tuple[str, int]
+"""Which counter: the id of its cap, and the start of the window."""
+Amounts = tuple[int, int, int]
+"""What a counter says: spent, held, and by how many running calls."""
+CounterRow = tuple[str, int, int | None, int, int, int]
+"""A counter as it must be: cap, start and end of the window (None: never, or unknown), amounts."""
 
 
 @dataclass(slots=True)
@@ -18,6 +26,11 @@ class Sums:
     spent: int = 0
     held: int = 0
     running: int = 0
+
+    @property
+    def amounts(self) -> Amounts:
+        """As a counter says them."""
+        return self.spent, self.held, self.running
 
 
 def counted(unit: Unit, nusd: int, tokens: int, calls: int) -> int:
@@ -35,7 +48,7 @@ class Recount:
     """
 
     def __init__(self, caps: Iterable[tuple[Cap, int]]) -> None:
-        self.sums: dict[tuple[str, int], Sums] = {}
+        self.sums: dict[CounterName, Sums] = {}
         self._open: dict[int, Entry] = {}
         self._caps: dict[str, list[tuple[Cap, int]]] = {}
         for cap, since_ms in caps:
@@ -51,28 +64,40 @@ class Recount:
         if entry.kind in POSTING_KINDS:
             self._move(entry, spent=1)
 
-    def copy(self) -> Self:
-        """The same, fed on without changing this one; caps, which never change, are shared."""
-        other = type(self)(())
-        other.sums = {counted: replace(sums) for counted, sums in self.sums.items()}
+    def wrong(self, stated: Mapping[CounterName, Amounts]) -> frozenset[CounterName]:
+        """Counters that do not say what they must; one that is not stated says 0."""
+        no_amounts = (0, 0, 0)
+        wrong = {
+            name for name, sums in self.sums.items() if stated.get(name, no_amounts) != sums.amounts
+        }
+        wrong |= {name for name, said in stated.items() if name not in self.sums and any(said)}
+        return frozenset(wrong)
+
+    def part(self, names: Iterable[CounterName]) -> Self:
+        """Another one that counts on for the caps of these counters alone."""
+        caps = {cap_id for cap_id, _ in names}
+        other = type(self)(
+            (cap, since_ms)
+            for own in self._caps.values()
+            for cap, since_ms in own
+            if cap.id in caps
+        )
+        other.sums = {name: replace(sums) for name, sums in self.sums.items() if name[0] in caps}
         other._open = dict(self._open)
-        other._caps = self._caps
         return other
 
-    def corrections(
-        self, stated: dict[tuple[str, int], tuple[int, int, int]]
-    ) -> list[tuple[str, int, int | None, int, int, int]]:
-        """Counters that are wrong, as they must be: cap, start and end of the window, spent, held
-        and running. `stated` maps cap and start to what is said; what nothing was counted for is
-        zero, and its end is not known."""
-        left = dict(stated)
-        wrong: list[tuple[str, int, int | None, int, int, int]] = []
-        for (cap_id, start_ms), sums in self.sums.items():
-            amounts = (sums.spent, sums.held, sums.running)
-            if left.pop((cap_id, start_ms), (0, 0, 0)) != amounts:
-                wrong.append((cap_id, start_ms, sums.resets_ms, *amounts))
-        wrong += [(*counted, None, 0, 0, 0) for counted, said in left.items() if any(said)]
-        return wrong
+    @property
+    def caps(self) -> dict[str, tuple[Cap, int]]:
+        """What it counts for, by the caps' ids."""
+        return {cap.id: (cap, since) for own in self._caps.values() for cap, since in own}
+
+    def rows(self, names: Iterable[CounterName]) -> list[CounterRow]:
+        """These counters as they must be; what nothing was counted for is zero."""
+        return [
+            (*name, sums.resets_ms, *sums.amounts)
+            for name in sorted(names)
+            for sums in (self.sums.get(name, Sums(None)),)
+        ]
 
     def _move(self, entry: Entry, spent: int = 0, held: int = 0) -> None:
         for sums, amount in self._touched(entry):
@@ -93,3 +118,45 @@ class Recount:
 def covers(cap: Cap, model: str) -> bool:
     """Does the cap count calls to this model?"""
     return not cap.model or fnmatchcase(model, cap.model)
+
+
+class Miscount(NamedTuple):
+    """Counters that were found wrong when entry `upto` was the last, and the entries' own count of
+    their caps so far: what is left to do under a lock is little."""
+
+    names: frozenset[CounterName]
+    upto: int
+    recount: Recount
+
+    def pieces(self) -> Iterator["Miscount"]:
+        """The same, a few counters at a time: each piece is corrected under a lock of its own."""
+        names = sorted(self.names)
+        for start in range(0, len(names), PIECE_MAX):
+            some = frozenset(names[start : start + PIECE_MAX])
+            yield Miscount(some, self.upto, self.recount.part(some))
+
+    @property
+    def cap_ids(self) -> list[str]:
+        """The caps whose counters these are, where there still are such."""
+        return sorted({cap_id for cap_id, _ in self.names})
+
+    def corrections(
+        self, stored: Iterable[tuple[Cap, int]], since: Iterable[Entry]
+    ) -> list[CounterRow] | None:
+        """Rows as they must be after the entries written `since`; None if the caps, as `stored`
+        now, were changed meanwhile. May be asked more than once."""
+        if {cap.id: (cap, since_ms) for cap, since_ms in stored} != self.recount.caps:
+            return None
+        recount = self.recount.part(self.names)
+        for entry in since:
+            recount.feed(entry)
+        return recount.rows(self.names)
+
+
+def find_miscount(
+    recount: Recount, upto: int, stated: Iterable[tuple[str, int, int, int, int]]
+) -> Miscount | None:
+    """What of the counters (`stated`: cap, start, spent, held, running) is not as counted up to an
+    entry; None if nothing is."""
+    names = recount.wrong({row[:2]: row[2:] for row in stated})
+    return Miscount(names, upto, recount.part(names)) if names else None

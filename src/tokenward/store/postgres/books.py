@@ -1,21 +1,18 @@
 """What people ask of the ledger, beside the path of a request."""
 
 from functools import partial
-from typing import Any, Final
-
-from psycopg import AsyncConnection
+from typing import Final
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
 from tokenward.kernel.names import valid_name
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
-from tokenward.ledger.records import Account, Cap, Finding, Project, UsageRow
-from tokenward.ledger.recount import Recount
+from tokenward.ledger.records import Account, Finding, Project, UsageRow
+from tokenward.ledger.recount import Miscount
 from tokenward.ledger.statement import Head
 from tokenward.store.book_rows import (
     ACCOUNT_COLUMNS,
-    COUNTERS,
     LAST_EVENT,
     LIST_MAX,
     PROJECT_COLUMNS,
@@ -26,13 +23,15 @@ from tokenward.store.book_rows import (
     read_project,
     read_usage,
 )
+from tokenward.store.entry_rows import read_entry
 from tokenward.store.postgres.accounts import add_account
 from tokenward.store.postgres.database import LONG_S, Database
 from tokenward.store.postgres.statements import (
     audit_books,
-    stored_caps,
+    caps_with_ids,
+    count_books,
+    entry_pages,
     stored_head,
-    stream_entries,
 )
 from tokenward.store.postgres.transaction import Transaction
 
@@ -145,46 +144,35 @@ class PostgresBooks:
     async def reconcile(self, now_ms: int) -> int:
         """Rebuild every counter from the entries; how many were wrong (F-3).
 
-        Entries are added up in a snapshot; those written meanwhile under the lock.
+        Wrong ones are found in a snapshot and corrected under the lock, where only the entries
+        written meanwhile are counted.
         """
+        corrected = 0
         for _ in range(TRIES_MAX):
-            counted = await self._database.read(_recount, limit_s=LONG_S)
-            wrong = await self._database.change(partial(_correct, *counted, now_ms))
-            if wrong is not None:
-                return wrong
+            miscount = await self._database.read(count_books, limit_s=LONG_S)
+            if miscount is None:
+                return corrected
+            for piece in miscount.pieces():
+                count = await self._database.change(partial(_correct, piece, now_ms))
+                if count is None:
+                    break
+                corrected += count
+            else:
+                return corrected
         raise StoreBusyError("caps were changed while they were counted; try again")
 
 
-async def _correct(
-    caps: list[tuple[Cap, int]],
-    upto: int,
-    recount: Recount,
-    now_ms: int,
-    transaction: Transaction,
-) -> int | None:
+async def _correct(miscount: Miscount, now_ms: int, transaction: Transaction) -> int | None:
     """None: caps were changed since they were counted."""
     connection = transaction.connection
-    if await stored_caps(connection) != caps:
+    caps = await caps_with_ids(connection, miscount.cap_ids)
+    since = [
+        read_entry(row) async for page in entry_pages(connection, miscount.upto) for row in page
+    ]
+    corrections = miscount.corrections(caps, since)
+    if corrections is None:
         return None
-    recount = recount.copy()  # it may be run again
-    async for entry, _ in stream_entries(connection, upto):
-        recount.feed(entry)
-    cursor = await connection.execute(COUNTERS)
-    corrections = recount.corrections({row[:2]: row[2:] for row in await cursor.fetchall()})
     for correction in corrections:
         await connection.execute(_CORRECT, correction)
-    if corrections:
-        transaction.journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
+    transaction.journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
     return len(corrections)
-
-
-async def _recount(
-    connection: AsyncConnection[Any],
-) -> tuple[list[tuple[Cap, int]], int, Recount]:
-    caps = await stored_caps(connection)
-    recount = Recount(caps)
-    upto = 0
-    async for entry, _ in stream_entries(connection):
-        recount.feed(entry)
-        upto = entry.seq
-    return caps, upto, recount

@@ -37,7 +37,11 @@ PUSHED_AT_ONCE: Final = 64
 PAUSE_S_MIN: Final = 0.02
 PAUSE_S_MAX: Final = 1.0
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_PATIENT: Final = "SELECT set_config('statement_timeout', %s, true)"
+_PATIENT: Final = (
+    "SELECT set_config('statement_timeout', %(ms)s, true), "
+    "set_config('idle_in_transaction_session_timeout', %(ms)s, true)"
+)
+"""A long read may think between two questions; it holds no lock that others wait for."""
 
 T = TypeVar("T")
 Change = Callable[[Transaction], Awaitable[T]]
@@ -262,7 +266,7 @@ class Database:
         await connection.execute(_SNAPSHOT)
         try:
             if limit_s is not None:
-                await connection.execute(_PATIENT, (f"{round(limit_s * 1000)}",))
+                await connection.execute(_PATIENT, {"ms": f"{round(limit_s * 1000)}"})
             return await work(connection)
         finally:
             await _roll_back(line)

@@ -1,62 +1,92 @@
-"""What the database says, read in one snapshot for the audit."""
+"""What the database says, read in one snapshot for the audit.
 
-from collections.abc import AsyncIterator
-from typing import Any, Final
+Of a hundred thousand rows a few are fetched at a time, and what they say is counted in a thread: a
+loop that did it at once would answer no call for a second, and outlive its lease.
+"""
+
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
 
 from tokenward.ledger.audit import Auditor
-from tokenward.ledger.chain import Entry
 from tokenward.ledger.records import Cap, Finding
-from tokenward.ledger.statement import Head, Stated
-from tokenward.store.book_rows import CAPS, CLAIMS, stated
-from tokenward.store.cap_rows import read_cap
+from tokenward.ledger.recount import Miscount, Recount, find_miscount
+from tokenward.ledger.statement import Head
+from tokenward.store.book_rows import CAPS, CLAIMS, COUNTERS, stated
+from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
 from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 
-STREAM_ROWS: Final = 500
+PAGE_ROWS: Final = 500
+Rows = list[tuple[Any, ...]]
 _ENTRIES: Final = ENTRY_ROWS + "WHERE seq > %s ORDER BY seq"
+_CAPS_WITH_IDS: Final = CAP_COLUMNS + "WHERE id = ANY(%s)"
 _HEAD: Final = "SELECT seq, hash FROM book"
-_PATIENT: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 
 
 async def audit_books(
     now_ms: int, known: tuple[Head, ...], connection: AsyncConnection[Any]
 ) -> list[Finding]:
     """Prove the books from the entries, which are streamed."""
-    auditor = Auditor(await _stated(connection, now_ms, known))
-    async for entry, digest in stream_entries(connection):
-        if not auditor.see(entry, digest):
+    answers = [await _all(connection, claim) for claim in CLAIMS]
+    head = await stored_head(connection)
+    auditor = await to_thread(lambda: Auditor(stated(now_ms, head, known, answers)))
+    async for rows in entry_pages(connection):
+        if not await to_thread(_see, auditor, rows):
             break
-    return auditor.conclude()
+    return await to_thread(auditor.conclude)
+
+
+async def count_books(connection: AsyncConnection[Any]) -> Miscount | None:
+    """Which counters do not say what the entries do? None if all do."""
+    caps = await _all(connection, CAPS)
+    recount = await to_thread(lambda: Recount(read_cap(row) for row in caps))
+    upto = 0
+    async for rows in entry_pages(connection):
+        upto = await to_thread(_feed, recount, rows)
+    stated_rows = await _all(connection, COUNTERS)
+    return await to_thread(find_miscount, recount, upto, stated_rows)
 
 
 async def stored_head(connection: AsyncConnection[Any]) -> Head:
     """The head that is kept beside the entries."""
-    (row,) = await _all(connection, _HEAD)
+    row = await (await connection.execute(_HEAD)).fetchone()
+    assert row is not None, "the layout puts it there"
     return Head(*row)
 
 
-async def stored_caps(connection: AsyncConnection[Any]) -> list[tuple[Cap, int]]:
-    """Every cap, and the start of the first window it counts."""
-    return [read_cap(row) for row in await _all(connection, CAPS)]
+async def caps_with_ids(
+    connection: AsyncConnection[Any], ids: Sequence[str]
+) -> list[tuple[Cap, int]]:
+    """Those of these caps that there are, and the start of the first window each counts."""
+    cursor = await connection.execute(_CAPS_WITH_IDS, (list(ids),))
+    return [read_cap(row) for row in await cursor.fetchall()]
 
 
-async def stream_entries(
-    connection: AsyncConnection[Any], after: int = 0
-) -> AsyncIterator[tuple[Entry, bytes]]:
-    """Entries after a number, each with the hash it carries, a few at a time."""
-    await connection.execute(_PATIENT)
-    async with connection.cursor(name="entries") as cursor:
-        cursor.itersize = STREAM_ROWS
-        await cursor.execute(_ENTRIES, (after,))
-        async for row in cursor:
-            yield read_entry(row), row[-1]
+def entry_pages(connection: AsyncConnection[Any], after: int = 0) -> AsyncIterator[Rows]:
+    """Rows of the entries after a number (`ENTRY_ROWS`), a few at a time."""
+    return _pages(connection, _ENTRIES, (after,))
 
 
-async def _stated(connection: AsyncConnection[Any], now_ms: int, known: tuple[Head, ...]) -> Stated:
-    answers = [await _all(connection, claim) for claim in CLAIMS]
-    return stated(now_ms, await stored_head(connection), known, answers)
+def _see(auditor: Auditor, rows: Rows) -> bool:
+    return all(auditor.see(read_entry(row), row[-1]) for row in rows)
 
 
-async def _all(connection: AsyncConnection[Any], question: Any) -> list[Any]:
-    return await (await connection.execute(question)).fetchall()
+def _feed(recount: Recount, rows: Rows) -> int:
+    for row in rows:
+        recount.feed(read_entry(row))
+    return int(rows[-1][0])
+
+
+async def _all(connection: AsyncConnection[Any], question: LiteralString) -> Rows:
+    return [row async for page in _pages(connection, question, ()) for row in page]
+
+
+async def _pages(
+    connection: AsyncConnection[Any], question: LiteralString, values: tuple[Any, ...]
+) -> AsyncIterator[Rows]:
+    async with connection.cursor(name="pages") as cursor:
+        await cursor.execute(question, values)
+        while page := await cursor.fetchmany(PAGE_ROWS):
+            yield page

@@ -8,8 +8,8 @@ from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
-from tokenward.ledger.records import Account, Cap, Finding, Project, UsageRow
-from tokenward.ledger.recount import Recount
+from tokenward.ledger.records import Account, Finding, Project, UsageRow
+from tokenward.ledger.recount import Miscount, Recount, find_miscount
 from tokenward.ledger.statement import Head
 from tokenward.store.book_rows import (
     ACCOUNT_COLUMNS,
@@ -28,7 +28,12 @@ from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal, read_head
 from tokenward.store.sqlite.keys import add_account
 from tokenward.store.sqlite.reader import Reader
-from tokenward.store.sqlite.statements import audit_file, stored_caps, stream_entries
+from tokenward.store.sqlite.statements import (
+    audit_file,
+    caps_with_ids,
+    stored_caps,
+    stream_entries,
+)
 
 TRIES_MAX: Final = 5
 _ACCOUNTS: Final = ACCOUNT_COLUMNS + (
@@ -155,13 +160,21 @@ class SqliteBooks:
     async def reconcile(self, now_ms: int) -> int:
         """Rebuild every counter from the entries; how many were wrong (F-3).
 
-        Entries are added up in the reading thread; those written meanwhile in the transaction.
+        Wrong ones are found in the reading thread and corrected in a transaction, in which only
+        the entries written meanwhile are counted.
         """
+        corrected = 0
         for _ in range(TRIES_MAX):
-            caps, upto, recount = await self._reader.read(_recount)
-            wrong = await self._database.submit(partial(self._correct, caps, upto, recount, now_ms))
-            if wrong is not None:
-                return wrong
+            miscount = await self._reader.read(_count)
+            if miscount is None:
+                return corrected
+            for piece in miscount.pieces():
+                count = await self._database.submit(partial(self._correct, piece, now_ms))
+                if count is None:
+                    break
+                corrected += count
+            else:
+                return corrected
         raise StoreBusyError("caps were changed while they were counted; try again")
 
     async def _fetch(
@@ -169,30 +182,24 @@ class SqliteBooks:
     ) -> list[tuple[Any, ...]]:
         return await self._reader.read(lambda reading: reading.execute(question, values).fetchall())
 
-    def _correct(
-        self, caps: list[tuple[Cap, int]], upto: int, recount: Recount, now_ms: int
-    ) -> int | None:
+    def _correct(self, miscount: Miscount, now_ms: int) -> int | None:
         """None: caps were changed since they were counted."""
         connection = self._connection
         self._counters.renew()
-        if stored_caps(connection) != caps:
+        caps = caps_with_ids(connection, miscount.cap_ids)
+        since = (entry for entry, _ in stream_entries(connection, miscount.upto))
+        corrections = miscount.corrections(caps, since)
+        if corrections is None:
             return None
-        recount = recount.copy()  # an operation may be run twice
-        for entry, _ in stream_entries(connection, upto):
-            recount.feed(entry)
-        stated = {row[:2]: row[2:] for row in connection.execute(COUNTERS)}
-        corrections = recount.corrections(stated)
         connection.executemany(_CORRECT, corrections)
-        if corrections:
-            self._journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
+        self._journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
         return len(corrections)
 
 
-def _recount(connection: sqlite3.Connection) -> tuple[list[tuple[Cap, int]], int, Recount]:
-    caps = stored_caps(connection)
-    recount = Recount(caps)
+def _count(connection: sqlite3.Connection) -> Miscount | None:
+    recount = Recount(stored_caps(connection))
     upto = 0
     for entry, _ in stream_entries(connection):
         recount.feed(entry)
         upto = entry.seq
-    return caps, upto, recount
+    return find_miscount(recount, upto, connection.execute(COUNTERS))

@@ -1,7 +1,7 @@
 """What the file says, read for the audit."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +10,13 @@ from tokenward.ledger.chain import GENESIS, Entry
 from tokenward.ledger.records import Cap, Finding
 from tokenward.ledger.statement import Head, Stated
 from tokenward.store.book_rows import CAPS, CLAIMS, stated
-from tokenward.store.cap_rows import read_cap
+from tokenward.store.cap_rows import CAP_COLUMNS, read_cap
 from tokenward.store.entry_rows import ENTRY_ROWS, read_entry
 from tokenward.store.sqlite.folder import open_reader
 from tokenward.store.sqlite.reader import snapshot
 
 _ENTRIES: Final = ENTRY_ROWS + "WHERE seq > ? ORDER BY seq"
+_CAP: Final = CAP_COLUMNS + "WHERE id = ?"
 _HEAD: Final = "SELECT value FROM meta WHERE name = 'head'"
 
 
@@ -48,6 +49,12 @@ def stored_head(connection: sqlite3.Connection) -> Head:
 def stored_caps(connection: sqlite3.Connection) -> list[tuple[Cap, int]]:
     """Every cap, and the start of the first window it counts."""
     return [read_cap(row) for row in connection.execute(CAPS)]
+
+
+def caps_with_ids(connection: sqlite3.Connection, ids: Iterable[str]) -> Iterator[tuple[Cap, int]]:
+    """Those of these caps that there are, as `stored_caps`."""
+    for cap_id in ids:
+        yield from (read_cap(row) for row in connection.execute(_CAP, (cap_id,)))
 
 
 def stream_entries(connection: sqlite3.Connection, after: int = 0) -> Iterator[tuple[Entry, bytes]]:
