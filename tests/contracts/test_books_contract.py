@@ -178,6 +178,29 @@ async def test_many_wrong_counters_are_corrected_a_few_at_a_time(
 
 
 @pytest.mark.req("F-3")
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+async def test_what_is_written_while_it_counts_is_counted_before_others_wait_for_it(
+    store: AnyStore, engine: Engine, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.ledger.set_cap(cap("key:k1", "1.00/day"))
+    engine.ask("INSERT INTO counters SELECT id, 0, 1, 7, 7, 7, 0 FROM caps")
+    catch_up = store.books._catch_up
+
+    async def among_calls(miscount: recount.Miscount) -> None:
+        for _ in range(20):
+            hold = taken(await store.ledger.hold(ask(5)))
+            await store.ledger.settle(hold, charge(5), NOON_MS)
+        await catch_up(miscount)
+        assert miscount.upto == (await store.books.head()).seq
+
+    monkeypatch.setattr(store.books, "_catch_up", among_calls)
+    assert await store.books.reconcile(NOON_MS) == 1
+    monkeypatch.undo()
+    assert (await standing(store, clock, "key:k1")).spent == 100
+    assert await store.books.reconcile(NOON_MS) == 0
+
+
+@pytest.mark.req("F-3")
 async def test_rebuilding_in_the_middle_of_traffic_finds_nothing_wrong(store: AnyStore) -> None:
     await store.ledger.set_cap(cap("key:k1", "1.00/day"))
     is_done = False

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from books import billed, booked, ended, underpaid
 from caller import Caller, Shape, Told, admin, calling, cap_of, chat, claude, gemini, new_key
-from guard import GuardProcess
+from crew_guard import until_so
+from guard import GuardProcess, provider_settings, running_guard
 from standin import StandinProcess
 
 CUT_LIMIT_S = 10
@@ -242,3 +245,37 @@ async def test_rotation_without_grace_stops_the_old_secret_at_once(guard: GuardP
         made = await admin(guard, "POST", f"/keys/{key_id}/rotate")
         assert (await caller.call(old, chat(), QUICK)).status == 401
         assert (await caller.call(made["key"], chat(), QUICK)).status == 200
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """A provider whose TLS handshake never ends, so that no request can go out to it."""
+    ends: list[asyncio.StreamWriter] = []
+
+    async def keep(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(writer)
+
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for writer in ends:
+            writer.close()
+
+
+@pytest.mark.req("K-1")
+@pytest.mark.parametrize(("verb", "code"), [("freeze", "key:frozen"), ("revoke", "key:invalid")])
+async def test_a_call_that_still_waits_for_a_connection_is_stopped_and_costs_nothing(
+    silent: str, tmp_path: Path, verb: str, code: str
+) -> None:
+    with running_guard(
+        tmp_path / "guard", provider_settings(silent), {"PROVIDER_KEY": "sk-x"}
+    ) as guard:
+        key_id, key = await new_key(guard, "5.00/day")
+        async with calling(guard.base_url) as caller:
+            call = asyncio.create_task(
+                caller.call(key, claude(), QUICK, headers={"x-request-id": "waits"})
+            )
+            await until_so(lambda: "waits" in booked(guard.folder / "data"))
+            await admin(guard, "POST", f"/keys/{key_id}/{verb}")
+            assert (await asyncio.wait_for(call, CUT_LIMIT_S)).code == code
+        hold = (await ended(guard.folder / "data", "waits"))["waits"]
+        assert (hold.end, hold.cost_nusd) == ("void", 0)

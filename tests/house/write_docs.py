@@ -40,7 +40,9 @@ SAID: Final = {
     "server.max_body_mb": "The largest request body, in millions of bytes.",
     "server.client_address_header": "The header in which trusted proxies name the caller.",
     "server.tls_key": "Its private key (PEM), not readable by all.",
-    "oauth.refresh_end_days": "The same for the whole family, used or not.",
+    "oauth.refresh_end_days": (
+        "This long after the first of its family the key itself is asked for again."
+    ),
     "workload.name": "Your name for it; stands in records and tokens.",
     "workload.kind": "What signs its tokens: GitHub Actions, SPIFFE, or any OIDC issuer.",
     "workload.key": "The id of the key whose caps and caveats apply.",

@@ -37,7 +37,7 @@ async def restore(
     the time that is lost. Raises StoreError, SettingsError.
     """
     mark = HighWater(settings.data_dir)
-    store = await open_store(settings, environ, serves=False)
+    store = await open_store(settings, environ, serves=False, is_alone=True)
     try:
         try:
             seen = mark.read()
@@ -69,7 +69,7 @@ async def _accept(store: Store, mark: HighWater, seen: Head | None, keep_live: b
             },
         )
     )
-    mark.keep(head)
+    mark.reset(head)
     return Restored(
         seen_entry=None if seen is None else seen.seq,
         last_entry=head.seq,

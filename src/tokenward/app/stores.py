@@ -30,10 +30,15 @@ PIN: Final = b"which pepper the records were made with"
 
 
 async def open_store(
-    settings: Settings, environ: Mapping[str, str], *, serves: bool = True
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    serves: bool = True,
+    is_alone: bool = False,
 ) -> Store:
     """The records and the hot state, as the settings say; with `serves` False for one command
-    beside the gateways that run. Raises StoreError, SettingsError."""
+    beside the gateways that run, or, with `is_alone`, only while none does. Raises StoreError,
+    SettingsError."""
     thresholds = tuple(sorted(round(share * 1000) for share in settings.alerts.thresholds))
     records = records_url(settings, environ)
     if records is not None:
@@ -47,6 +52,7 @@ async def open_store(
             thresholds=thresholds,
             commit_limit_s=settings.ledger.commit_limit_s,
             serves=serves,
+            is_alone=is_alone,
             pins={"pepper": hmac.digest(pepper, PIN, "sha256")},
         )
     return await SqliteStore.open(

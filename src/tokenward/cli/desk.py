@@ -33,6 +33,8 @@ class Desk:
     def settings(self) -> Settings:
         """The settings in force. Raises SettingsError that names what is wrong."""
         if not self.config.is_file():
+            if self.config.is_dir():
+                raise CommandError(_folder(self.config), "settings:missing")
             raise CommandError(
                 f"There is no {self.config}. Make one here: tokenward init, or name it: --config",
                 "settings:missing",
@@ -79,6 +81,16 @@ class Desk:
         """A word beside the answer, for people only."""
         if not self.as_json:
             self.err.write(text + "\n")
+
+
+def _folder(config: Path) -> str:
+    inside = config / "tokenward.toml"
+    what_to_do = (
+        f"Name the one in it: --config {inside}"
+        if inside.is_file()
+        else f"There is no {inside}. Make it: tokenward init {config}"
+    )
+    return f"{config} is a folder, and --config names a file. {what_to_do}"
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from argparse import Namespace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,17 +29,19 @@ def add(verbs: Verbs) -> None:
 def _restore(args: Namespace, desk: Desk) -> None:
     from tokenward.app import restore
 
-    restored = asyncio.run(restore(desk.settings(), desk.environ, keep_live=args.keep_live))
+    settings = desk.settings()
+    restored = asyncio.run(restore(settings, desk.environ, keep_live=args.keep_live))
     if restored is None:
         raise CommandError(
             "There is nothing to accept: the records hold everything this data folder has seen. "
             "A guard starts on them.",
             "records:whole",
         )
-    desk.tell(msgspec.to_builtins(restored), _screen)
+    is_shared = settings.store.records is not None
+    desk.tell(msgspec.to_builtins(restored), partial(_screen, is_shared=is_shared))
 
 
-def _screen(value: dict[str, Any]) -> str:
+def _screen(value: dict[str, Any], is_shared: bool) -> str:
     seen, last = value["seen_entry"], value["last_entry"]
     lost = "" if seen is None else f", where entry {seen} had been seen"
     lines = [f"Accepted: the records end at entry {last}{lost}."]
@@ -48,6 +51,11 @@ def _screen(value: dict[str, Any]) -> str:
             f"Frozen: {frozen}. Let those work again that nobody stopped since the backup:",
             "  tokenward key list",
             "  tokenward key unfreeze ID",
+        ]
+    if is_shared:
+        lines += [
+            "On every other machine of these records, before its guard starts:",
+            "  tokenward restore --keep-live",
         ]
     lines += [
         "What was spent since the backup is not counted. Where that matters, lower the caps of the",

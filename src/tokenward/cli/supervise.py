@@ -75,9 +75,14 @@ class _Place:
         self.process: asyncio.subprocess.Process | None = None
         self.is_ready = False
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its worker has not ended."""
+        return self.process is not None and self.process.returncode is None
+
     def kill(self) -> None:
         """End its worker at once."""
-        if self.process is not None and self.process.returncode is None:
+        if self.process is not None and self.is_alive:
             self.process.kill()
 
     def close(self) -> None:
@@ -135,7 +140,7 @@ class _Crew:
 
     def _kill(self) -> None:
         for place in self._places:
-            if place.process is not None and place.process.returncode is None:
+            if place.is_alive:
                 log.error("worker %d did not end in time and is killed", place.number)
                 place.kill()
 
@@ -143,22 +148,35 @@ class _Crew:
         """One worker after the other, until the crew stops."""
         failed = 0
         while not self._is_stopping.is_set():
-            process = await self._start(place)
-            status = await process.wait()
+            place.is_ready, is_started = False, True
+            try:
+                process = await self._start(place)
+            except OSError as error:  # the machine is short of processes, memory or files
+                how, is_started = f"cannot be started ({error})", False
+            else:
+                status = await process.wait()
+                how = (
+                    f"(pid {process.pid}) ended with status {status}; what it held and did not "
+                    "settle is charged in full"
+                )
             if self._is_stopping.is_set():
                 return
             # One that was killed at work, however early, is no reason to stop the others.
-            failed = 0 if place.is_ready else failed + 1
+            failed = 0 if place.is_ready else min(failed + 1, FAILED_MAX)
             pause_s = min(AGAIN_S * 2**failed, AGAIN_MAX_S)
-            log.error(
-                "worker %d (pid %d) ended with status %d; what it held and did not settle is "
-                "charged in full; another one starts in %.1f s",
-                place.number, process.pid, status, pause_s,
-            )  # fmt: skip
-            if failed >= FAILED_MAX:
-                self._give_up(WorkersError("workers end as soon as they start; see the log above"))
+            log.error("worker %d %s; another one starts in %.1f s", place.number, how, pause_s)
+            # What the machine is short of may be back; as long as others work, they go on.
+            if failed >= FAILED_MAX and (is_started or not self._work_others(place)):
+                what = "end as soon as they start" if is_started else "cannot be started"
+                self._give_up(WorkersError(f"workers {what}; see the log above"))
                 return
             await self._pause(pause_s)
+
+    def _work_others(self, place: _Place) -> bool:
+        """Once all were ready, whether another worker takes calls now."""
+        return self._was_ready and any(
+            each.is_ready and each.is_alive for each in self._places if each is not place
+        )
 
     async def _pause(self, wait_s: float) -> None:
         try:
@@ -168,10 +186,11 @@ class _Crew:
             return
 
     async def _start(self, place: _Place) -> asyncio.subprocess.Process:
+        """A worker that has its orders. Raises OSError, and then leaves nothing behind."""
         from tokenward.app.crew import give_link
 
         mine, its = socket.socketpair()
-        place.instance, place.is_ready = secrets.token_hex(16), False
+        place.instance = secrets.token_hex(16)
         listening = tuple(each.fileno() for each in place.sockets)
         order = WorkOrder(
             settings=self._settings,
@@ -179,17 +198,30 @@ class _Crew:
             link=its.fileno(),
             listening=listening,
         )
-        process = place.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tokenward.cli.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            pass_fds=(its.fileno(), *listening),
-            env=dict(self._environ),
-            start_new_session=True,  # a terminal's signals are for the keeper
-        )  # fmt: skip
-        its.close()
-        await give_link(self._keeper, mine)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tokenward.cli.worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=(its.fileno(), *listening),
+                env=dict(self._environ),
+                start_new_session=True,  # a terminal's signals are for the keeper
+            )  # fmt: skip
+        except BaseException:
+            mine.close()
+            raise
+        finally:
+            its.close()
+        place.process = process
         assert process.stdin is not None, "it was asked for"
+        try:
+            await give_link(self._keeper, mine)
+        except BaseException:
+            mine.close()
+            process.stdin.close()
+            place.kill()
+            await process.wait()
+            raise
         process.stdin.write(order.written())
         process.stdin.close()
         return process

@@ -1,15 +1,17 @@
 """Rebuild every counter from the entries alone (F-3)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from tokenward.ledger.chain import ENDING_KINDS, POSTING_KINDS, Entry
 from tokenward.ledger.records import Cap, Unit
 from tokenward.ledger.windows import window_bounds
 
 PIECE_MAX: Final = 500
+CAUGHT_UP: Final = 1_000
+"""So few entries may be left to be counted under a lock."""
 CounterName = tuple[str, int]
 """Which counter: the id of its cap, and the start of the window."""
 Amounts = tuple[int, int, int]
@@ -50,9 +52,10 @@ class Recount:
     def __init__(self, caps: Iterable[tuple[Cap, int]]) -> None:
         self.sums: dict[CounterName, Sums] = {}
         self._open: dict[int, Entry] = {}
-        self._caps: dict[str, list[tuple[Cap, int]]] = {}
-        for cap, since_ms in caps:
-            self._caps.setdefault(cap.subject, []).append((cap, since_ms))
+        self.caps = {cap.id: (cap, since_ms) for cap, since_ms in caps}
+        self._of_subject: dict[str, list[tuple[Cap, int]]] = {}
+        for cap, since_ms in self.caps.values():
+            self._of_subject.setdefault(cap.subject, []).append((cap, since_ms))
 
     def feed(self, entry: Entry) -> None:
         """Count one entry."""
@@ -74,22 +77,12 @@ class Recount:
         return frozenset(wrong)
 
     def part(self, names: Iterable[CounterName]) -> Self:
-        """Another one that counts on for the caps of these counters alone."""
-        caps = {cap_id for cap_id, _ in names}
-        other = type(self)(
-            (cap, since_ms)
-            for own in self._caps.values()
-            for cap, since_ms in own
-            if cap.id in caps
-        )
-        other.sums = {name: replace(sums) for name, sums in self.sums.items() if name[0] in caps}
+        """Another one that counts on for these counters alone (and begins anew for others)."""
+        caps = {cap_id: self.caps[cap_id] for cap_id, _ in names if cap_id in self.caps}
+        other = type(self)(caps.values())
+        other.sums = {name: replace(self.sums[name]) for name in names if name in self.sums}
         other._open = dict(self._open)
         return other
-
-    @property
-    def caps(self) -> dict[str, tuple[Cap, int]]:
-        """What it counts for, by the caps' ids."""
-        return {cap.id: (cap, since) for own in self._caps.values() for cap, since in own}
 
     def rows(self, names: Iterable[CounterName]) -> list[CounterRow]:
         """These counters as they must be; what nothing was counted for is zero."""
@@ -107,7 +100,7 @@ class Recount:
 
     def _touched(self, entry: Entry) -> Iterable[tuple[Sums, int]]:
         for subject in (f"key:{entry.key}", f"project:{entry.project}", f"account:{entry.account}"):
-            for cap, since_ms in self._caps.get(subject, ()):
+            for cap, since_ms in self._of_subject.get(subject, ()):
                 if entry.at_ms < since_ms or not covers(cap, entry.model):
                     continue
                 start_ms, resets_ms = window_bounds(cap.window, cap.zone, entry.at_ms)
@@ -120,37 +113,40 @@ def covers(cap: Cap, model: str) -> bool:
     return not cap.model or fnmatchcase(model, cap.model)
 
 
-class Miscount(NamedTuple):
-    """Counters that were found wrong when entry `upto` was the last, and the entries' own count of
-    their caps so far: what is left to do under a lock is little."""
+class Miscount:
+    """Counters that were found wrong, and the entries' own count of their caps up to the entry
+    `upto`: fed on (`feed`) until little is left to be counted under a lock."""
 
-    names: frozenset[CounterName]
-    upto: int
-    recount: Recount
+    def __init__(self, names: Iterable[CounterName], upto: int, recount: Recount) -> None:
+        self.names = sorted(names)
+        self.upto = upto
+        self._recount = recount.part(self.names)
 
-    def pieces(self) -> Iterator["Miscount"]:
-        """The same, a few counters at a time: each piece is corrected under a lock of its own."""
-        names = sorted(self.names)
-        for start in range(0, len(names), PIECE_MAX):
-            some = frozenset(names[start : start + PIECE_MAX])
-            yield Miscount(some, self.upto, self.recount.part(some))
+    def feed(self, entry: Entry) -> None:
+        """Count the next entry."""
+        self._recount.feed(entry)
+        self.upto = entry.seq
 
-    @property
-    def cap_ids(self) -> list[str]:
-        """The caps whose counters these are, where there still are such."""
-        return sorted({cap_id for cap_id, _ in self.names})
+    def pieces(self) -> Iterator[list[CounterName]]:
+        """A few counters at a time: each piece is corrected under a lock of its own."""
+        return (
+            self.names[start : start + PIECE_MAX] for start in range(0, len(self.names), PIECE_MAX)
+        )
 
     def corrections(
-        self, stored: Iterable[tuple[Cap, int]], since: Iterable[Entry]
+        self,
+        names: Sequence[CounterName],
+        stored: Iterable[tuple[Cap, int]],
+        since: Iterable[Entry],
     ) -> list[CounterRow] | None:
-        """Rows as they must be after the entries written `since`; None if the caps, as `stored`
-        now, were changed meanwhile. May be asked more than once."""
-        if {cap.id: (cap, since_ms) for cap, since_ms in stored} != self.recount.caps:
+        """Rows of these counters as they must be after the entries `since` the last that was fed;
+        None if their caps, as `stored` now, were changed meanwhile. May be asked more than once."""
+        recount = self._recount.part(names)
+        if {cap.id: (cap, since_ms) for cap, since_ms in stored} != recount.caps:
             return None
-        recount = self.recount.part(self.names)
         for entry in since:
             recount.feed(entry)
-        return recount.rows(self.names)
+        return recount.rows(names)
 
 
 def find_miscount(
@@ -159,4 +155,9 @@ def find_miscount(
     """What of the counters (`stated`: cap, start, spent, held, running) is not as counted up to an
     entry; None if nothing is."""
     names = recount.wrong({row[:2]: row[2:] for row in stated})
-    return Miscount(names, upto, recount.part(names)) if names else None
+    return Miscount(names, upto, recount) if names else None
+
+
+def caps_of(names: Iterable[CounterName]) -> list[str]:
+    """The ids of the caps that these counters are of."""
+    return sorted({cap_id for cap_id, _ in names})

@@ -98,8 +98,14 @@ async def forward(
     request_id = cleared.read.bound.known.arrived.request_id
     running.cut_after(guard.limits.call_limit_s, TOO_LONG)
     notes.send(guard.clock.monotonic_s())
+
+    def look() -> Refusal | None:
+        refusal = running.look()
+        passage.may_have_left = refusal is None
+        return refusal
+
     try:
-        answer = await _send(guard, cleared, running.look)
+        answer = await _send(guard, cleared, look)
         their_id = provider_request_id(answer)
         notes.answer(answer.status, their_id)
         dialect = cleared.read.bound.known.arrived.dialect
@@ -122,7 +128,10 @@ async def forward(
         outcome = Outcome.BROKEN
     except asyncio.CancelledError:
         reason = running.was_cut()
-        outcome = Outcome.HUNG_UP if reason is HUNG_UP else Outcome.CUT
+        if not passage.may_have_left:
+            outcome, reason = Outcome.WITHHELD, UNREACHABLE if reason is TOO_LONG else reason
+        else:
+            outcome = Outcome.HUNG_UP if reason is HUNG_UP else Outcome.CUT
     notes.resume(guard.clock.monotonic_s(), passage)
     if outcome is Outcome.BROKEN:
         reason = NO_ANSWER

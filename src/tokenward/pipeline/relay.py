@@ -109,9 +109,11 @@ class Passage:
 
     `tail` is what the caller has not got yet; `is_at_end` says the provider's body was read to
     its end, so that the connection can be used again. `may_tell`: an event with an error can
-    follow what the caller has.
+    follow what the caller has. `may_have_left`: the request's first byte may have gone out; before
+    that nothing can be billed.
     """
 
+    may_have_left: bool = False
     has_started: bool = False
     is_at_end: bool = False
     may_tell: bool = True

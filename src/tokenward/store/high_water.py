@@ -55,6 +55,17 @@ class HighWater:
             raise StoreError(f"{self._path} cannot be written: {error}") from error
         self._kept = head
 
+    def reset(self, head: Head) -> None:
+        """This is the newest entry from now on, also where it is none. Raises `StoreError`."""
+        if head.seq > 0:
+            self.keep(head)
+            return
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be removed: {error}") from error
+        self._kept = None
+
 
 async def check_not_past(books: Books, seen: Head | None) -> None:
     """Raises `StorePastError` if the records lack the entry that was seen or have another there."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tokenward.kernel.errors import StoreError
 from tokenward.kernel.events import Event
 from tokenward.kernel.moments import rfc3339
 from tokenward.keys.records import Caveats, Enrolment, KeyRecord, OldSecret
@@ -43,7 +44,16 @@ def changing_values(record: KeyRecord) -> tuple[object, ...]:
 
 
 def read_key(row: tuple[Any, ...]) -> KeyRecord:
-    """The key that `KEY_COLUMNS` say."""
+    """The key that `KEY_COLUMNS` say. Raises `StoreError` where they say what this version does
+    not know."""
+    try:
+        caveats, old_secrets = _caveats.decode(row[6]), _old_secrets.decode(row[12])
+        enrolment = _enrolment.decode(row[14]) if row[14] else None
+    except ValueError as error:
+        raise StoreError(
+            f"the key {row[0]} cannot be read ({error}), so it opens nothing here. A newer "
+            "tokenward wrote it, or somebody did by hand: update tokenward, or mend the row"
+        ) from error
     return KeyRecord(
         id=row[0],
         digest=row[1],
@@ -51,15 +61,15 @@ def read_key(row: tuple[Any, ...]) -> KeyRecord:
         project=row[3],
         name=row[4],
         state=row[5],
-        caveats=_caveats.decode(row[6]),
+        caveats=caveats,
         created_ms=row[7],
         expires_ms=row[8],
         last_used_ms=row[9],
         frozen_why=row[10],
         revoked_why=row[11],
-        old_secrets=_old_secrets.decode(row[12]),
+        old_secrets=old_secrets,
         holder=row[13],
-        enrolment=_enrolment.decode(row[14]) if row[14] else None,
+        enrolment=enrolment,
     )
 
 

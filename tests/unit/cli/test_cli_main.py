@@ -105,6 +105,23 @@ def test_missing_settings_say_how_to_make_them(tmp_path: Path) -> None:
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_folder_in_place_of_the_settings_says_which_file_is_meant(
+    tmp_path: Path, is_made: bool
+) -> None:
+    shell = Shell(tmp_path)
+    if is_made:
+        assert shell("init", str(tmp_path)).status == 0
+    done = shell("--config", str(tmp_path), "key", "list")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(
+        f"tokenward: {tmp_path} is a folder, and --config names a file. "
+        + (f"Name the one in it: --config {shell.config}" if is_made else "There is no ")
+    )
+    assert is_made or f"tokenward init {tmp_path}" in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_a_bad_setting_is_named(shell: Shell) -> None:
     shell.config.write_text(shell.config.read_text() + "\n[serv]\nport = 1\n")
     done = shell("key", "list", "--json")

@@ -13,6 +13,7 @@ import pytest
 
 from ledger_world import PATIENCE_S
 from tokenward.cli.main import run
+from tokenward.cli.restore import _screen
 from tokenward.machine import RealClock
 from tokenward.store.high_water import HighWater
 from tokenward.store.sqlite import SqliteStore
@@ -112,3 +113,20 @@ def test_a_mark_that_says_nothing_is_accepted_too(folder: Path) -> None:
     status, value, _ = command(folder, "restore")
     assert (status, value["seen_entry"]) == (0, None)
     assert not past(folder)
+
+
+def test_records_that_begin_anew_are_accepted_too(folder: Path) -> None:
+    """Another database, or another file: it has no entry at all."""
+    for path in (folder / "data").glob("tokenward.db*"):
+        path.unlink()
+    assert past(folder)
+    status, value, _ = command(folder, "restore")
+    assert (status, value["last_entry"]) == (0, 0)
+    assert not past(folder)
+    assert not (folder / "data" / "ledger.head").exists()
+
+
+def test_who_shares_the_records_is_told_of_the_other_machines() -> None:
+    value = {"seen_entry": 5, "last_entry": 3, "keys_frozen": ["a"]}
+    assert "restore --keep-live" in _screen(value, is_shared=True)
+    assert "machine" not in _screen(value, is_shared=False)

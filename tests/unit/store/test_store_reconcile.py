@@ -34,11 +34,9 @@ async def test_an_operation_that_is_done_over_counts_nothing_twice(
     await store.ledger.settle(hold, charge(7), NOON_MS)
     open_hold = taken(await store.ledger.hold(ask(11)))
 
-    async def correct() -> object:
-        return await store.database.submit(partial(store.books._correct, miscount, NOON_MS))
-
+    correct = partial(store.books._correct, miscount, miscount.names, NOON_MS)
     twice = store.keys.add(key_record())
-    results = await asyncio.gather(correct(), twice, return_exceptions=True)
+    results = await asyncio.gather(store.database.submit(correct), twice, return_exceptions=True)
     assert results[0] == 1
     assert isinstance(results[1], ValueError)
     status = await standing(store, clock, "key:k1")
@@ -51,7 +49,8 @@ async def test_what_was_counted_for_a_cap_that_has_changed_since_is_counted_anew
 ) -> None:
     miscount = await _found_wrong(store)
     await store.ledger.set_cap(cap("key:k1", "0/day", limit=90))
-    assert await store.database.submit(partial(store.books._correct, miscount, NOON_MS)) is None
+    correct = partial(store.books._correct, miscount, miscount.names, NOON_MS)
+    assert await store.database.submit(correct) is None
     assert (await standing(store, clock, "key:k1")).spent == 8
     assert await store.books.reconcile(NOON_MS) == 1
     assert (await standing(store, clock, "key:k1")).spent == 5

@@ -1,5 +1,7 @@
 """What people ask of the ledger, beside the path of a request."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -9,7 +11,7 @@ from tokenward.kernel.events import Event
 from tokenward.kernel.names import valid_name
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.ledger.records import Account, Finding, Project, UsageRow
-from tokenward.ledger.recount import Miscount
+from tokenward.ledger.recount import CAUGHT_UP, CounterName, Miscount, caps_of
 from tokenward.ledger.statement import Head
 from tokenward.store.book_rows import (
     ACCOUNT_COLUMNS,
@@ -23,19 +25,20 @@ from tokenward.store.book_rows import (
     read_project,
     read_usage,
 )
-from tokenward.store.entry_rows import read_entry
 from tokenward.store.postgres.accounts import add_account
 from tokenward.store.postgres.database import LONG_S, Database
 from tokenward.store.postgres.statements import (
     audit_books,
     caps_with_ids,
     count_books,
-    entry_pages,
+    count_on,
+    entries_since,
     stored_head,
 )
 from tokenward.store.postgres.transaction import Transaction
 
 TRIES_MAX: Final = 5
+ROUNDS_MAX: Final = 20
 _ACCOUNTS: Final = ACCOUNT_COLUMNS + (
     "WHERE (created_ms, name) > (%s, %s) ORDER BY created_ms, name LIMIT %s"
 )
@@ -75,6 +78,7 @@ class PostgresBooks:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._is_counting = False
 
     async def create_account(self, name: str, at_ms: int) -> bool:
         """False if it exists already."""
@@ -139,7 +143,8 @@ class PostgresBooks:
     async def audit(self, known: tuple[Head, ...] = ()) -> list[Finding]:
         """Prove the chain, the holds and every balance; an empty list is the proof."""
         prove = partial(audit_books, self._clock.now_ms(), known)
-        return await self._database.read(prove, limit_s=LONG_S)
+        with self._alone():
+            return await self._database.read(prove, limit_s=LONG_S)
 
     async def reconcile(self, now_ms: int) -> int:
         """Rebuild every counter from the entries; how many were wrong (F-3).
@@ -147,13 +152,18 @@ class PostgresBooks:
         Wrong ones are found in a snapshot and corrected under the lock, where only the entries
         written meanwhile are counted.
         """
+        with self._alone():
+            return await self._reconcile(now_ms)
+
+    async def _reconcile(self, now_ms: int) -> int:
         corrected = 0
         for _ in range(TRIES_MAX):
             miscount = await self._database.read(count_books, limit_s=LONG_S)
             if miscount is None:
                 return corrected
-            for piece in miscount.pieces():
-                count = await self._database.change(partial(_correct, piece, now_ms))
+            for names in miscount.pieces():
+                await self._catch_up(miscount)
+                count = await self._database.change(partial(_correct, miscount, names, now_ms))
                 if count is None:
                     break
                 corrected += count
@@ -161,15 +171,35 @@ class PostgresBooks:
                 return corrected
         raise StoreBusyError("caps were changed while they were counted; try again")
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time: it reads all entries, and lists and changes of caps must find a turn
+        beside it. Raises `StoreBusyError`."""
+        if self._is_counting:
+            raise StoreBusyError("all entries are being counted already; ask when that is over")
+        self._is_counting = True
+        try:
+            yield
+        finally:
+            self._is_counting = False
 
-async def _correct(miscount: Miscount, now_ms: int, transaction: Transaction) -> int | None:
+    async def _catch_up(self, miscount: Miscount) -> None:
+        """Count what was written since; raises `StoreBusyError` if more comes than is counted."""
+        for _ in range(ROUNDS_MAX):
+            more = await self._database.read(partial(count_on, miscount), limit_s=LONG_S)
+            if more <= CAUGHT_UP:
+                return
+        raise StoreBusyError("entries are written faster than they are counted; try again")
+
+
+async def _correct(
+    miscount: Miscount, names: Sequence[CounterName], now_ms: int, transaction: Transaction
+) -> int | None:
     """None: caps were changed since they were counted."""
     connection = transaction.connection
-    caps = await caps_with_ids(connection, miscount.cap_ids)
-    since = [
-        read_entry(row) async for page in entry_pages(connection, miscount.upto) for row in page
-    ]
-    corrections = miscount.corrections(caps, since)
+    caps = await caps_with_ids(connection, caps_of(names))
+    since = await entries_since(connection, miscount.upto)
+    corrections = miscount.corrections(names, caps, since)
     if corrections is None:
         return None
     for correction in corrections:

@@ -13,6 +13,7 @@ with the store before it counts as known again.
 """
 
 import asyncio
+import math
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -23,13 +24,15 @@ from psycopg import AsyncConnection
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreError
 from tokenward.keys.lease import Lease
+from tokenward.keys.records import KeyRecord
 from tokenward.store.key_rows import KEY_COLUMNS, read_key
 from tokenward.store.postgres.database import Database
 from tokenward.store.postgres.faults import as_fault
-from tokenward.store.postgres.gateways import Gateway, leave, register, write_down
+from tokenward.store.postgres.gateways import Gateway, leave, register, say_here, write_down
 from tokenward.store.postgres.grants import PostgresGrants
 from tokenward.store.postgres.keys import PostgresKeys
 from tokenward.store.postgres.line import BY_INDEX, Line
+from tokenward.store.postgres.look_ups import shut_key
 
 REFRESH_EVERY_S: Final = 0.2
 ANSWER_LIMIT_S: Final = 0.7
@@ -99,6 +102,7 @@ class ChangeFeed:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._number = 0
+        self._heard_since_s = math.inf
         self._line: Line | None = None
         self._poked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -111,7 +115,6 @@ class ChangeFeed:
         await self._connect()
         await self._refresh()
         self._task = self._loop.create_task(self._listen())
-        self._task.add_done_callback(self._say_why)
 
     async def stop(self) -> None:
         """Hear nothing more and say that the gateway is gone. A second time does nothing."""
@@ -129,6 +132,12 @@ class ChangeFeed:
         self._lease.end()
         with suppress(StoreError):
             await self._database.write(partial(leave, gateway_id=self._me.id))
+
+    @property
+    def heard_since_s(self) -> float:
+        """Since when, by the clock, it hears all without a break and on one connection; `inf`
+        while it does not."""
+        return self._heard_since_s if self._lease.is_fresh() else math.inf
 
     def poke(self) -> None:
         """Somebody says that there is news: ask now. Only a hint, so losing it does no harm."""
@@ -151,21 +160,19 @@ class ChangeFeed:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REFRESH_EVERY_S):
                         await self._poked.wait()
-            except StoreError as error:
-                self.trouble = str(error)
+            except Exception as error:  # noqa: BLE001 - our own bug, too: refuse, and try again
+                is_fault = isinstance(error, StoreError)
+                self.trouble = f"{error}" if is_fault else f"news cannot be taken in: {error!r}"
                 self._hang_up()
                 pause_s = min(PAUSE_S_MAX, max(PAUSE_S_MIN, pause_s * 2))
                 await asyncio.sleep(pause_s)
 
     async def _connect(self) -> None:
         line = await Line.open(self._database.url, "feed", ANSWER_LIMIT_S, _SETTINGS)
-        self._line = line
+        self._line, self._heard_since_s = line, math.inf
+        # First of all: to compare takes long, and who is not seen is taken for dead.
+        await self._in_time(say_here(line.connection, self._me.id), ANSWER_LIMIT_S)
         await self._in_time(self._start_anew(line.connection), ANEW_LIMIT_S)
-
-    def _say_why(self, ended: "asyncio.Task[None]") -> None:
-        """Our own bug: nothing is heard any more, so nothing is fresh; `trouble` says so."""
-        if not ended.cancelled() and (error := ended.exception()) is not None:
-            self.trouble = f"nothing is heard of other gateways any more: {error!r}"
 
     def _hang_up(self) -> None:
         if self._line is not None:
@@ -190,6 +197,7 @@ class ChangeFeed:
                 continue
             if not rows[0][1]:  # it was taken for dead: its holds may have been closed
                 await self._in_time(write_down(connection, self._me), ANSWER_LIMIT_S)
+        self._heard_since_s = min(self.heard_since_s, self._clock.monotonic_s())
         self._lease.refresh(sent_s)
 
     async def _ask(self, connection: AsyncConnection[Any]) -> list[tuple[Any, ...]]:
@@ -211,7 +219,10 @@ class ChangeFeed:
             raise _GapError
         for _, _, number, name, until_ms, *key in news:
             if key[0] is not None:
-                self._keys.hear(read_key(tuple(key)), number, as_of=last)
+                record, is_readable = _read(tuple(key))
+                self._keys.hear(record, number, as_of=last)
+                if not is_readable:
+                    self._keys.compare(record.id, None, last)
             elif until_ms is not None:
                 self._grants.hear(name, until_ms)
             self._number = number
@@ -228,9 +239,13 @@ class ChangeFeed:
         for start in range(0, len(ids), COMPARE_STEP):
             step = ids[start : start + COMPARE_STEP]
             rows = await (await connection.execute(_KEYS, (step,))).fetchall()
-            stored = {row[0]: read_key(row) for row in rows}
+            stored = {row[0]: _read(row) for row in rows}
             for key_id in step:
-                self._keys.compare(key_id, stored.get(key_id), last)
+                record, is_readable = stored.get(key_id, (None, False))
+                if record is not None:
+                    self._keys.compare(key_id, record, last)
+                if not is_readable:
+                    self._keys.compare(key_id, None, last)
         await connection.execute("COMMIT")
         self._number = last
 
@@ -244,6 +259,15 @@ class ChangeFeed:
             raise as_fault(error, "say what changed") from error
         finally:
             timer.cancel()
+
+
+def _read(row: tuple[Any, ...]) -> tuple[KeyRecord, bool]:
+    """The key, and whether it can be read. One that cannot is told of as shut and not kept in
+    memory, so that who shows it is told why, and it alone is refused."""
+    try:
+        return read_key(row), True
+    except StoreError:
+        return shut_key(row), False
 
 
 async def _prune(connection: AsyncConnection[Any]) -> None:

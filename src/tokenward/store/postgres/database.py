@@ -7,6 +7,9 @@ else, `read` for what must be seen at one moment, `fetch` for one quick question
 Slow counts as dead: nothing waits longer than its limit. Whatever is late, or loses its
 connection, closes the door: everything is refused at once (`why_not_ready`) until a probe, tried
 again and again with growing pauses, is answered in time.
+
+What people ask for may take long (`LONG_S`). It never has all connections, and that it took too
+long is told to who asked: it says nothing about the database.
 """
 
 import asyncio
@@ -24,13 +27,15 @@ from tokenward.kernel.errors import StoreBusyError, StoreError
 from tokenward.store.postgres.faults import AGAIN, as_fault, is_lost
 from tokenward.store.postgres.layout import bring_forward
 from tokenward.store.postgres.line import Line
-from tokenward.store.postgres.pool import LINES_MAX, Pool
+from tokenward.store.postgres.pool import LINES_MAX, LONG_WAIT_S, Pool, long_turns
 from tokenward.store.postgres.transaction import Transaction, begin
 from tokenward.store.postgres.writing import commit
 
 COMMIT_LIMIT_S: Final = 0.75
 LONG_S: Final = 600.0
-"""For what people ask for that reads all entries."""
+"""For what people ask for that reads all entries. In total and not a statement: as long as it
+reads, the database keeps every row version since, and rows that each call changes get slow."""
+STOPPING: Final = "the records are closed: this guard is stopping"
 TRIES_MAX: Final = 4
 PUSHED_MAX: Final = 4_096
 PUSHED_AT_ONCE: Final = 64
@@ -64,6 +69,7 @@ class Database:
         self.on_recovery: list[Callable[[], None]] = []
         """Called when the database answers again."""
         self._pool = Pool(url, "books", commit_limit_s, lines)
+        self._long_turns = long_turns(lines)
         self._loop = asyncio.get_running_loop()
         self._trouble = ""
         self._is_closed = False
@@ -89,22 +95,31 @@ class Database:
 
     # -- what others use ------------------------------------------------------------------------
 
-    async def change(self, work: Change[T], *, limit_s: float | None = None) -> T:
+    async def change(self, work: Change[T]) -> T:
         """`work(transaction)` under the lock of the books, then the commit.
 
         An exception of `work` takes everything back and goes to the caller. `work` may be run
         again from the start, so it changes nothing but the database. It is carried on to its end
         when the caller goes away. A `StoreError` that says so leaves open whether it was kept.
         """
-        return await self._start(partial(self._change, work), "keep a change", limit_s)
+        return await self._start(partial(self._change, work), "keep a change")
 
-    async def write(self, work: Work[T], *, limit_s: float | None = None) -> T:
+    async def write(self, work: Work[T]) -> T:
         """`work(connection)` in a transaction of its own, without the lock of the books."""
-        return await self._start(partial(self._write, work), "keep rows", limit_s)
+        return await self._start(partial(self._write, work), "keep rows")
 
     async def read(self, work: Work[T], *, limit_s: float | None = None) -> T:
-        """`work(connection)` on everything as it is at one moment; it cannot write."""
-        return await self._start(partial(self._read, work, limit_s), "be read", limit_s)
+        """`work(connection)` on everything as it is at one moment; it cannot write.
+
+        With a limit of its own it may take long: then it waits for its turn, at most two run at
+        once, and passing the limit is a `StoreBusyError` for this caller alone.
+        """
+        reading = partial(self._read, work, limit_s)
+        if limit_s is None:
+            return await self._start(reading, "be read")
+        self.check()
+        await self._long_turns.take(LONG_WAIT_S)
+        return await self._start(reading, "be read", limit_s, self._long_turns.give)
 
     async def fetch(
         self, question: LiteralString, values: Sequence[Any] | None = None
@@ -114,7 +129,7 @@ class Database:
         async def ask(line: Line) -> list[tuple[Any, ...]]:
             return await (await line.connection.execute(question, values)).fetchall()
 
-        return await self._start(ask, "be read", None)
+        return await self._start(ask, "be read")
 
     async def fetch_long(
         self, question: LiteralString, values: Sequence[Any] | Mapping[str, Any] | None = None
@@ -154,7 +169,7 @@ class Database:
     def check(self) -> None:
         """Raises what every caller is told now: `StoreBusyError` while the door is closed."""
         if self._is_closed:
-            raise StoreError("the records are closed: this guard is stopping")
+            raise StoreError(STOPPING)
         if self._trouble:
             raise StoreBusyError(self._trouble)
 
@@ -186,23 +201,39 @@ class Database:
     # -- inside ---------------------------------------------------------------------------------
 
     async def _start(
-        self, work: Callable[[Line], Awaitable[T]], doing: str, limit_s: float | None
+        self,
+        work: Callable[[Line], Awaitable[T]],
+        doing: str,
+        long_s: float | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> T:
-        """Run it as a task of its own: who goes away leaves no connection in the middle of it."""
-        self.check()
-        task = self._task(self._persist(work, doing, limit_s or self.commit_limit_s))
+        """Run it as a task of its own: who goes away leaves no connection in the middle of it.
+        `long_s`: what may take so long. `ended` is called once, also where it was not begun."""
+        try:
+            self.check()
+        except StoreError:
+            if ended is not None:
+                ended()
+            raise
+        task = self._task(self._persist(work, doing, long_s))
         task.add_done_callback(_seen)
+        if ended is not None:
+            task.add_done_callback(lambda _: ended())
         return await asyncio.shield(task)
 
-    async def _persist(self, work: Callable[[Line], Awaitable[T]], doing: str, limit_s: float) -> T:
+    async def _persist(
+        self, work: Callable[[Line], Awaitable[T]], doing: str, long_s: float | None
+    ) -> T:
         for _ in range(TRIES_MAX):
             with suppress(_AgainError):
-                return await self._once(work, doing, limit_s)
+                return await self._once(work, doing, long_s)
         raise StoreBusyError(f"the database could not {doing} beside others; try again")
 
-    async def _once(self, work: Callable[[Line], Awaitable[T]], doing: str, limit_s: float) -> T:
+    async def _once(
+        self, work: Callable[[Line], Awaitable[T]], doing: str, long_s: float | None
+    ) -> T:
         line, was_used = await self._take()
-        timer = self._loop.call_later(limit_s, line.cut)
+        timer = self._loop.call_later(long_s or self.commit_limit_s, line.cut)
         try:
             self.check()
             return await work(line)
@@ -210,8 +241,7 @@ class Database:
             raise _AgainError from error
         except (psycopg.Error, OSError) as error:
             if line.is_cut:
-                self.distrust("the database does not answer in time")
-                raise StoreBusyError(f"the database takes too long to {doing}") from error
+                raise self._late(doing, long_s) from error
             if is_lost(error):
                 if was_used:  # it may have been lost long ago; all that are idle may have been
                     self._pool.drop_idle()
@@ -221,6 +251,18 @@ class Database:
         finally:
             timer.cancel()
             self._pool.give(line)
+
+    def _late(self, doing: str, long_s: float | None) -> StoreError:
+        """Its time was over, or everything ends."""
+        if self._is_closed:
+            return StoreError(STOPPING)
+        if long_s is None:
+            self.distrust("the database does not answer in time")
+            return StoreBusyError(f"the database takes too long to {doing}")
+        return StoreBusyError(
+            f"what was asked of the database took longer than {long_s:g} s and was given up; "
+            "ask for less of it, or at a quieter time"
+        )
 
     async def _take(self) -> tuple[Line, bool]:
         try:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
+
+from psycopg import AsyncConnection
 
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.kernel.refusals import Refusal
@@ -17,9 +19,13 @@ from tokenward.store.postgres.wants import Wants
 
 ROOM_POLL_S: Final = 0.25
 """How long a call that waits for room is without news of other gateways."""
+FORGET_BATCH: Final = 1_000
+FORGET_MAX: Final = 20_000
+"""So many repeats are forgotten at one sweep: 4,000 a second, at a sweep every 5 s."""
+# The age is asked for twice: a row that a call uses anew at this moment is looked at once more.
 _FORGET_REPEATS: Final = (
-    "DELETE FROM idempotency WHERE (key, digest) IN "
-    "(SELECT key, digest FROM idempotency WHERE at_ms <= %s LIMIT 1000)"
+    "DELETE FROM idempotency WHERE at_ms <= %(upto)s AND (key, digest) IN "
+    "(SELECT key, digest FROM idempotency WHERE at_ms <= %(upto)s LIMIT %(limit)s)"
 )
 
 
@@ -75,9 +81,7 @@ class PostgresLedger:
         what is too old to matter."""
         closed = await self._close(now_ms, now_ms)
         await self._desk.forget_windows(now_ms)
-        await self._database.write(
-            lambda connection: connection.execute(_FORGET_REPEATS, (now_ms - REPEAT_WINDOW_MS,))
-        )
+        await self._forget_repeats(now_ms)
         return closed
 
     async def close_orphans(self, now_ms: int) -> int:
@@ -142,6 +146,17 @@ class PostgresLedger:
         while count := await self._batches.submit(want, work):
             closed += count
         return closed
+
+    async def _forget_repeats(self, now_ms: int) -> None:
+        """In pieces, as long as they are full: the calls of others pass between."""
+        asked = {"upto": now_ms - REPEAT_WINDOW_MS, "limit": FORGET_BATCH}
+
+        async def forget_some(connection: AsyncConnection[Any]) -> int:
+            return (await connection.execute(_FORGET_REPEATS, asked)).rowcount
+
+        for _ in range(0, FORGET_MAX, FORGET_BATCH):
+            if await self._database.write(forget_some) < FORGET_BATCH:
+                break
 
     def _give_up(self, answer: Hold | Refusal) -> None:
         """The hold was taken and nobody waits for it: nothing was sent, so it costs nothing."""

@@ -5,10 +5,11 @@ question at a time, and each key once in it.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 from tokenward.kernel.errors import StoreBusyError, StoreError
-from tokenward.keys.records import KeyRecord
+from tokenward.keys.records import Caveats, KeyRecord
 from tokenward.store.key_rows import read_key
 from tokenward.store.postgres.database import Database
 
@@ -22,6 +23,21 @@ _KEYS_NOW: Final = (
 
 Found = tuple[KeyRecord | None, int]
 """A key, and the last change that this includes."""
+
+
+def shut_key(row: tuple[Any, ...]) -> KeyRecord:
+    """What is to be done with a key whose row cannot be read: what runs on it ends."""
+    return KeyRecord(
+        id=row[0],
+        digest=b"",
+        account=row[2],
+        project=row[3],
+        name=row[4],
+        state="revoked" if row[5] == "revoked" else "frozen",
+        caveats=Caveats(),
+        created_ms=row[7],
+        frozen_why="its record cannot be read",
+    )
 
 
 class LookUps:
@@ -50,19 +66,33 @@ class LookUps:
                 key_id: self._wanted.pop(key_id) for key_id in list(self._wanted)[:AT_ONCE_MAX]
             }
             try:
-                rows = await self._database.fetch(_KEYS_NOW, (list(asked),))
-            except StoreError as error:
-                for answer in asked.values():
-                    answer.set_exception(error)
-                    answer.exception()  # seen: who asked may be gone
-            else:
-                _answer(asked, rows)
+                _answer(asked, await self._database.fetch(_KEYS_NOW, (list(asked),)))
+            except Exception as error:  # noqa: BLE001 - also our own bug: nobody waits for ever
+                _fail(asked.values(), error)
+            except BaseException:
+                left = [*asked.values(), *self._wanted.values()]
+                self._wanted.clear()
+                _fail(left, StoreError("keys are not looked up any more: this guard is stopping"))
+                raise
 
 
 def _answer(asked: dict[str, "asyncio.Future[Found]"], rows: list[tuple[Any, ...]]) -> None:
     as_of: int = rows[0][0]
     for row in rows:
-        if row[1] is not None:
-            asked.pop(row[1]).set_result((read_key(row[1:]), as_of))
+        if row[1] is None:
+            continue
+        try:
+            found = read_key(row[1:]), as_of
+        except StoreError as error:
+            _fail([asked.pop(row[1])], error)
+        else:
+            asked.pop(row[1]).set_result(found)
     for answer in asked.values():
         answer.set_result((None, as_of))
+
+
+def _fail(answers: Iterable["asyncio.Future[Found]"], error: Exception) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)
+            answer.exception()  # seen: who asked may be gone

@@ -1,4 +1,8 @@
-"""A few connections that are used in turn, opened when they are needed and never more."""
+"""A few connections that are used in turn, opened when they are needed and never more.
+
+Some of them are always left to what is quick: of what may take minutes only so much has a turn at
+once, and the rest waits for it without a connection.
+"""
 
 import asyncio
 from typing import Final
@@ -8,6 +12,49 @@ from tokenward.store.postgres.line import Line
 
 LINES_MAX: Final = 4
 WAITING_MAX: Final = 256
+LONG_SHARE: Final = 1 / 2
+"""So much of the connections may serve what takes long."""
+LONG_WAITING_MAX: Final = 32
+LONG_WAIT_S: Final = 30.0
+
+
+class Turns:
+    """So many at once; of the others a bounded number waits, each for a bounded time, in order."""
+
+    def __init__(self, size: int, waiting_max: int, too_many: str, too_late: str) -> None:
+        self._places = asyncio.Semaphore(size)
+        self._waiting_max = waiting_max
+        self._too_many = too_many
+        self._too_late = too_late
+        self.waiting = 0
+        """Who waits for a turn."""
+
+    async def take(self, limit_s: float) -> None:
+        """Raises `StoreBusyError` if there is none within the limit, or too many wait."""
+        if self.waiting >= self._waiting_max:
+            raise StoreBusyError(self._too_many)
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._places.acquire()
+        except TimeoutError:
+            raise StoreBusyError(self._too_late) from None
+        finally:
+            self.waiting -= 1
+
+    def give(self) -> None:
+        """To the next who waits."""
+        self._places.release()
+
+
+def long_turns(lines: int) -> Turns:
+    """Turns of what may take minutes, where there are so many connections for everything."""
+    return Turns(
+        max(1, int(lines * LONG_SHARE)),
+        LONG_WAITING_MAX,
+        "too many wait for long readings of the database (audits, lists, sums); try again later",
+        "others that read much of the database have not ended; try again later",
+    )
 
 
 class Pool:
@@ -19,13 +66,17 @@ class Pool:
         self._statement_limit_s = statement_limit_s
         self._idle: list[Line] = []
         self._lent: set[Line] = set()
-        self._places = asyncio.Semaphore(size)
-        self._waiting = 0
+        self._turns = Turns(
+            size,
+            WAITING_MAX,
+            "too many wait for a connection to the database",
+            "no connection to the database is free",
+        )
 
     @property
     def waiting(self) -> int:
         """Who waits for a connection."""
-        return self._waiting
+        return self._turns.waiting
 
     async def take(self, limit_s: float) -> tuple[Line, bool]:
         """A connection, and whether it was used before: it may have been lost since.
@@ -33,21 +84,12 @@ class Pool:
         Raises `StoreBusyError` if none is free within the limit, `StoreError` if a new one
         cannot be had.
         """
-        if self._waiting >= WAITING_MAX:
-            raise StoreBusyError("too many wait for a connection to the database")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._places.acquire()
-        except TimeoutError:
-            raise StoreBusyError("no connection to the database is free") from None
-        finally:
-            self._waiting -= 1
+        await self._turns.take(limit_s)
         try:
             was_used = bool(self._idle)
             line = self._idle.pop() if was_used else await self.open()
         except BaseException:
-            self._places.release()
+            self._turns.give()
             raise
         self._lent.add(line)
         return line, was_used
@@ -59,7 +101,7 @@ class Pool:
     def give(self, line: Line) -> None:
         """Bring a connection back; one that is of no more use is let go."""
         self._lent.discard(line)
-        self._places.release()
+        self._turns.give()
         if line.is_fit:
             self._idle.append(line)
         else:

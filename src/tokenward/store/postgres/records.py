@@ -15,6 +15,8 @@ from tokenward.store.record_rows import LIST_MAX, Row, read_record, row_of
 WAITING_MAX: Final = 20_000
 BOARD_MAX: Final = 512
 SWEEP_BATCH: Final = 2_000
+SWEEP_MAX: Final = 20_000
+"""So many records, and events, go at one sweep: what else is swept does not wait for all."""
 _INSERT: Final = (
     "INSERT INTO records (ts, key, document) "
     "SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bytea[])"
@@ -26,12 +28,13 @@ _RECENT_OF_KEY: Final = (
 # What another gateway deletes at this moment is left to it: nobody waits for anybody.
 _SWEEP_RECORDS: Final = (
     "DELETE FROM records WHERE id IN "
-    "(SELECT id FROM records WHERE ts < %s ORDER BY ts LIMIT %s FOR UPDATE SKIP LOCKED)"
+    "(SELECT id FROM records WHERE ts < %(before)s ORDER BY ts LIMIT %(limit)s "
+    "FOR UPDATE SKIP LOCKED)"
 )
 _SWEEP_EVENTS: Final = (
     "DELETE FROM events WHERE number IN (SELECT number FROM "
-    "(SELECT number, ts FROM events ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED) AS oldest "
-    "WHERE ts < %s)"
+    "(SELECT number, ts FROM events ORDER BY number LIMIT %(limit)s FOR UPDATE SKIP LOCKED) "
+    "AS oldest WHERE ts < %(before)s)"
 )
 
 
@@ -65,20 +68,22 @@ class PostgresRecords:
         return [read_record(row[0]) for row in rows]
 
     async def sweep(self, before_ms: int) -> int:
-        """Delete records and events from before that moment, in small steps; how many there
-        were. The ledger's entries stay."""
+        """Delete records and events from before that moment, in small steps, at most 20,000 of
+        each; how many were. The rest goes next time. The ledger's entries stay."""
+        return sum(
+            [await self._sweep(sweep, before_ms) for sweep in (_SWEEP_RECORDS, _SWEEP_EVENTS)]
+        )
+
+    async def _sweep(self, statement: LiteralString, before_ms: int) -> int:
+        asked = {"before": before_ms, "limit": SWEEP_BATCH}
+
+        async def delete_some(connection: AsyncConnection[Any]) -> int:
+            return (await connection.execute(statement, asked)).rowcount
+
         deleted = 0
-        while count := await self._delete(_SWEEP_RECORDS, before_ms, SWEEP_BATCH):
-            deleted += count
-        while count := await self._delete(_SWEEP_EVENTS, SWEEP_BATCH, before_ms):
+        while deleted < SWEEP_MAX and (count := await self._database.write(delete_some)):
             deleted += count
         return deleted
-
-    async def _delete(self, statement: LiteralString, *values: int) -> int:
-        async def delete(connection: AsyncConnection[Any]) -> int:
-            return (await connection.execute(statement, values)).rowcount
-
-        return await self._database.write(delete)
 
     # -- as the scribe asks ---------------------------------------------------------------------
 

@@ -5,12 +5,14 @@ loop that did it at once would answer no call for a second, and outlive its leas
 """
 
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final, LiteralString
 
 from psycopg import AsyncConnection
 
 from tokenward.ledger.audit import Auditor
+from tokenward.ledger.chain import Entry
 from tokenward.ledger.records import Cap, Finding
 from tokenward.ledger.recount import Miscount, Recount, find_miscount
 from tokenward.ledger.statement import Head
@@ -32,9 +34,10 @@ async def audit_books(
     answers = [await _all(connection, claim) for claim in CLAIMS]
     head = await stored_head(connection)
     auditor = await to_thread(lambda: Auditor(stated(now_ms, head, known, answers)))
-    async for rows in entry_pages(connection):
-        if not await to_thread(_see, auditor, rows):
-            break
+    async with aclosing(_pages(connection, _ENTRIES, (0,))) as pages:
+        async for rows in pages:
+            if not await to_thread(_see, auditor, rows):
+                break
     return await to_thread(auditor.conclude)
 
 
@@ -42,11 +45,15 @@ async def count_books(connection: AsyncConnection[Any]) -> Miscount | None:
     """Which counters do not say what the entries do? None if all do."""
     caps = await _all(connection, CAPS)
     recount = await to_thread(lambda: Recount(read_cap(row) for row in caps))
-    upto = 0
-    async for rows in entry_pages(connection):
-        upto = await to_thread(_feed, recount, rows)
+    upto = await _feed(recount.feed, connection, 0)
     stated_rows = await _all(connection, COUNTERS)
     return await to_thread(find_miscount, recount, upto, stated_rows)
+
+
+async def count_on(miscount: Miscount, connection: AsyncConnection[Any]) -> int:
+    """Feed it what was written since; how many entries that were."""
+    before = miscount.upto
+    return await _feed(miscount.feed, connection, before) - before
 
 
 async def stored_head(connection: AsyncConnection[Any]) -> Head:
@@ -64,28 +71,38 @@ async def caps_with_ids(
     return [read_cap(row) for row in await cursor.fetchall()]
 
 
-def entry_pages(connection: AsyncConnection[Any], after: int = 0) -> AsyncIterator[Rows]:
-    """Rows of the entries after a number (`ENTRY_ROWS`), a few at a time."""
-    return _pages(connection, _ENTRIES, (after,))
+async def entries_since(connection: AsyncConnection[Any], seq: int) -> list[Entry]:
+    """The entries after that one, which are few."""
+    cursor = await connection.execute(_ENTRIES, (seq,))
+    return [read_entry(row) for row in await cursor.fetchall()]
 
 
 def _see(auditor: Auditor, rows: Rows) -> bool:
     return all(auditor.see(read_entry(row), row[-1]) for row in rows)
 
 
-def _feed(recount: Recount, rows: Rows) -> int:
-    for row in rows:
-        recount.feed(read_entry(row))
-    return int(rows[-1][0])
+async def _feed(feed: Callable[[Entry], None], connection: AsyncConnection[Any], after: int) -> int:
+    """Entries after a number, a few at a time; the number of the last."""
+
+    def feed_page() -> None:
+        for row in rows:
+            feed(read_entry(row))
+
+    async with aclosing(_pages(connection, _ENTRIES, (after,))) as pages:
+        async for rows in pages:
+            await to_thread(feed_page)
+            after = rows[-1][0]
+    return after
 
 
 async def _all(connection: AsyncConnection[Any], question: LiteralString) -> Rows:
-    return [row async for page in _pages(connection, question, ()) for row in page]
+    async with aclosing(_pages(connection, question, ())) as pages:
+        return [row async for page in pages for row in page]
 
 
 async def _pages(
     connection: AsyncConnection[Any], question: LiteralString, values: tuple[Any, ...]
-) -> AsyncIterator[Rows]:
+) -> AsyncGenerator[Rows, None]:
     async with connection.cursor(name="pages") as cursor:
         await cursor.execute(question, values)
         while page := await cursor.fetchmany(PAGE_ROWS):

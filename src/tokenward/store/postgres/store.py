@@ -21,7 +21,7 @@ from tokenward.store.postgres.books import PostgresBooks
 from tokenward.store.postgres.cap_desk import CapDesk
 from tokenward.store.postgres.changes import ChangeFeed
 from tokenward.store.postgres.database import COMMIT_LIMIT_S, Database
-from tokenward.store.postgres.gateways import Gateway, forget_dead
+from tokenward.store.postgres.gateways import DeathWatch, Gateway, refuse_running
 from tokenward.store.postgres.grants import PostgresGrants
 from tokenward.store.postgres.incidents import PostgresIncidents
 from tokenward.store.postgres.keys import PostgresKeys
@@ -51,7 +51,8 @@ class PostgresStore:
     records: PostgresRecords
     view: Lease
     orphans: int
-    """Holds of gateways that are gone, closed at full price when this one opened the store."""
+    """Holds of gateways that are gone, closed at full price when this one opened the store. Those
+    of gateways that may still live are left to the chores."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class PostgresStore:
         self.records = PostgresRecords(database, self._scribe)
         self.feed: Final = ChangeFeed(database, me, self.view, self.keys, self.grants, clock)
         self._leadership = Leadership(database)
+        self._deaths = DeathWatch(clock, lambda: self.feed.heard_since_s)
         self._hot = hot
         self._own_proofs = SqliteProofs(folder, clock) if hot is None else None
         self._own_limiter = LocalLimiter(clock) if hot is None else None
@@ -97,15 +99,16 @@ class PostgresStore:
         commit_limit_s: float = COMMIT_LIMIT_S,
         lease_s: float = LEASE_S,
         serves: bool = True,
+        is_alone: bool = False,
         pins: Mapping[str, bytes] = {},
     ) -> Self:
         """Connect to the records and the hot state, and take a place among the gateways.
 
         Without `hot_url` used proofs and limits are kept in `folder` and this process, and no
         gateway on another machine is let in beside this one. With `serves` False it is no gateway:
-        for an admin command, which takes no holds and keeps no keys in memory. `thresholds` in
-        per mille, ascending. `pins` are digests of what all gateways must have alike. Raises
-        `StoreError`.
+        for an admin command, which takes no holds and keeps no keys in memory; with `is_alone` it
+        is refused while any gateway runs. `thresholds` in per mille, ascending. `pins` are digests
+        of what all gateways must have alike. Raises `StoreError`.
         """
         database = await Database.open(url.reveal(), clock, commit_limit_s=commit_limit_s)
         stores: list[Self] = []
@@ -136,9 +139,11 @@ class PostgresStore:
                 store._tell_others(hot)
             for name, digest in pins.items():
                 await agree(database, name, digest)
+            if is_alone:
+                await database.read(refuse_running)
             if serves:
                 await store.feed.start()
-                await store._bury()
+                await store._deaths.bury(database)
                 store.orphans = await store.ledger.close_orphans(clock.now_ms())
         except BaseException:
             await store.close()
@@ -210,7 +215,7 @@ class PostgresStore:
             await self._own_proofs.sweep(now_ms)
         if not await self.is_leader():
             return
-        await self._bury()
+        await self._deaths.bury(self.database)
         await self.ledger.sweep(now_ms)
         await self.records.sweep(records_since_ms)
         await self.grants.sweep(now_ms)
@@ -237,11 +242,3 @@ class PostgresStore:
     def _tell_others(self, hot: HotState) -> None:
         publish = hot.pokes.publish
         self.keys.on_change = self.grants.on_change = self.ledger.on_change = publish
-
-    async def _bury(self) -> None:
-        """Take out gateways that were not seen for long; their holds are then nobody's."""
-        await self.database.change(_forget_dead)
-
-
-async def _forget_dead(transaction: Transaction) -> None:
-    await forget_dead(transaction.connection)

@@ -1,6 +1,7 @@
 """What people ask of the ledger, beside the path of a request."""
 
 import sqlite3
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -9,7 +10,14 @@ from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.ledger.records import Account, Finding, Project, UsageRow
-from tokenward.ledger.recount import Miscount, Recount, find_miscount
+from tokenward.ledger.recount import (
+    CAUGHT_UP,
+    CounterName,
+    Miscount,
+    Recount,
+    caps_of,
+    find_miscount,
+)
 from tokenward.ledger.statement import Head
 from tokenward.store.book_rows import (
     ACCOUNT_COLUMNS,
@@ -36,6 +44,7 @@ from tokenward.store.sqlite.statements import (
 )
 
 TRIES_MAX: Final = 5
+ROUNDS_MAX: Final = 20
 _ACCOUNTS: Final = ACCOUNT_COLUMNS + (
     "WHERE (created_ms, name) > (?, ?) ORDER BY created_ms, name LIMIT ?"
 )
@@ -168,8 +177,9 @@ class SqliteBooks:
             miscount = await self._reader.read(_count)
             if miscount is None:
                 return corrected
-            for piece in miscount.pieces():
-                count = await self._database.submit(partial(self._correct, piece, now_ms))
+            for names in miscount.pieces():
+                await self._catch_up(miscount)
+                count = await self._database.submit(partial(self._correct, miscount, names, now_ms))
                 if count is None:
                     break
                 corrected += count
@@ -182,18 +192,32 @@ class SqliteBooks:
     ) -> list[tuple[Any, ...]]:
         return await self._reader.read(lambda reading: reading.execute(question, values).fetchall())
 
-    def _correct(self, miscount: Miscount, now_ms: int) -> int | None:
+    async def _catch_up(self, miscount: Miscount) -> None:
+        """Count what was written since; raises `StoreBusyError` if more comes than is counted."""
+        for _ in range(ROUNDS_MAX):
+            if await self._reader.read(partial(_feed, miscount)) <= CAUGHT_UP:
+                return
+        raise StoreBusyError("entries are written faster than they are counted; try again")
+
+    def _correct(self, miscount: Miscount, names: Sequence[CounterName], now_ms: int) -> int | None:
         """None: caps were changed since they were counted."""
         connection = self._connection
         self._counters.renew()
-        caps = caps_with_ids(connection, miscount.cap_ids)
+        caps = caps_with_ids(connection, caps_of(names))
         since = (entry for entry, _ in stream_entries(connection, miscount.upto))
-        corrections = miscount.corrections(caps, since)
+        corrections = miscount.corrections(names, caps, since)
         if corrections is None:
             return None
         connection.executemany(_CORRECT, corrections)
         self._journal.note("reconciled", now_ms, detail={"counters": len(corrections)})
         return len(corrections)
+
+
+def _feed(miscount: Miscount, connection: sqlite3.Connection) -> int:
+    before = miscount.upto
+    for entry, _ in stream_entries(connection, before):
+        miscount.feed(entry)
+    return miscount.upto - before
 
 
 def _count(connection: sqlite3.Connection) -> Miscount | None:

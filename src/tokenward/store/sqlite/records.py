@@ -14,6 +14,8 @@ from tokenward.store.sqlite.reader import Reader
 WAITING_MAX: Final = 20_000
 BOARD_MAX: Final = 256
 SWEEP_BATCH: Final = 500
+SWEEP_MAX: Final = 20_000
+"""So many records, and events, go at one sweep: what else is swept does not wait for all."""
 _INSERT: Final = "INSERT INTO records (ts, key, document) VALUES (?, ?, ?)"
 _RECENT: Final = "SELECT document FROM records WHERE ts >= ? ORDER BY ts DESC, id DESC LIMIT ?"
 _RECENT_OF_KEY: Final = (
@@ -60,16 +62,20 @@ class SqliteRecords:
         return await self._reader.read(partial(_recent, key, since_ms, min(limit, LIST_MAX)))
 
     async def sweep(self, before_ms: int) -> int:
-        """Delete records and events from before that moment, in small steps; how many there
-        were. The ledger's entries stay."""
-        deleted = 0
-        for statement in (_SWEEP_RECORDS, _SWEEP_EVENTS):
-            while count := await self._database.submit(partial(self._delete, statement, before_ms)):
-                deleted += count
-        return deleted
+        """Delete records and events from before that moment, in small steps, at most 20,000 of
+        each; how many were. The rest goes next time. The ledger's entries stay."""
+        return sum(
+            [await self._sweep(sweep, before_ms) for sweep in (_SWEEP_RECORDS, _SWEEP_EVENTS)]
+        )
 
-    def _delete(self, statement: str, before_ms: int) -> int:
-        return self._database.connection.execute(statement, (before_ms, SWEEP_BATCH)).rowcount
+    async def _sweep(self, statement: str, before_ms: int) -> int:
+        def delete_some() -> int:
+            return self._database.connection.execute(statement, (before_ms, SWEEP_BATCH)).rowcount
+
+        deleted = 0
+        while deleted < SWEEP_MAX and (count := await self._database.submit(delete_some)):
+            deleted += count
+        return deleted
 
     @property
     def waiting(self) -> int:

@@ -72,4 +72,8 @@ def _server(text: str) -> Address:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("between the commas, or after ://, a host is missing")
-    return Address(parts.hostname, PORT if parts.port is None else parts.port)
+    try:
+        port = parts.port
+    except ValueError:  # its words repeat what stands there
+        raise ValueError("after a host and a colon stands its port, 0 to 65535") from None
+    return Address(parts.hostname, PORT if port is None else port)

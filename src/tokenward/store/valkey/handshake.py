@@ -32,9 +32,9 @@ async def dial(make: Callable[[], L], address: Address, target: Target, limit_s:
             await _introduce(link, target)
     except TimeoutError:
         link.close()
-        raise StoreBusyError(f"{address}: no connection within {limit_s:g} s") from None
+        raise StoreBusyError(_away(address, f"no connection within {limit_s:g} s")) from None
     except OSError as error:
-        raise StoreError(f"{address}: {error}") from error
+        raise StoreError(_away(address, f"{error.strerror or error}")) from error
     except ServerSaidError as error:
         link.close()
         raise StoreError(f"{address}: {error}") from error
@@ -42,6 +42,10 @@ async def dial(make: Callable[[], L], address: Address, target: Target, limit_s:
         link.close()
         raise
     return link
+
+
+def _away(address: Address, why: str) -> str:
+    return f"the Valkey server at {address} cannot be reached: {why}"
 
 
 async def _introduce(link: Link, target: Target) -> None:

@@ -70,12 +70,18 @@ class HotState:
         hot = cls(target, clock, limit_s, on_poke)
         try:
             await hot._look()
+            why = hot.why_not_ready
+        except StoreError as error:
+            why = str(error)
         except BaseException:
             await hot.close()
             raise
-        if hot.why_not_ready:
+        if why:
             await hot.close()
-            raise StoreError(f"the hot store cannot be used: {hot.why_not_ready}")
+            raise StoreError(
+                f"{url.label}: {why}. Nothing starts without it: see to that server, or correct "
+                f"{url.label}"
+            )
         hot._tasks = [
             asyncio.create_task(run()) for run in (hot._keep, hot._renew, hot.pokes.listen)
         ]

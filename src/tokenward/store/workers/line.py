@@ -103,7 +103,7 @@ class Line:
         self.why_not_ready = ""
         """What the keeper says of itself."""
         self.is_silent = False
-        """Something was not answered in time, and nothing was heard since."""
+        """Something quick was not answered in time, and nothing was heard since."""
         self.is_open = False
         self._connect = connect
         self._clock = clock
@@ -253,7 +253,8 @@ class Line:
             if now_s < asked.due_s:
                 return
             del waiting[number]
-            self.is_silent = True
+            if not asked.call.is_slow:  # reading for long is no silence
+                self.is_silent = True
             asked.fail(
                 StoreBusyError(f"the process that keeps the records took longer than {limit_s} s")
             )

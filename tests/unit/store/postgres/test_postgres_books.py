@@ -1,5 +1,6 @@
 """What people ask for may take long; calls go on meanwhile."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ from psycopg import AsyncConnection
 
 from ledger_world import NOON_MS, ask, cap, taken
 from postgres_world import Town
+from tokenward.kernel.errors import StoreBusyError
 from tokenward.ledger import audit, recount
 from tokenward.store.postgres import statements
 
@@ -69,3 +71,15 @@ async def test_a_long_read_may_think_between_two_questions(town: Town) -> None:
 
     assert await store.database.read(limits, limit_s=123.0) == ["123s", "123s"]
     assert await store.database.read(limits) != ["123s", "123s"]
+
+
+async def test_all_entries_are_counted_once_at_a_time(town: Town) -> None:
+    """Two audits would take both turns that long reads have, and no list would find one."""
+    store = await town.gateway()
+    first = asyncio.create_task(store.books.audit())
+    await asyncio.sleep(0)
+    for again in (store.books.audit(), store.books.reconcile(NOON_MS)):
+        with pytest.raises(StoreBusyError, match="counted already"):
+            await again
+    assert await first == []
+    assert await store.books.audit() == []

@@ -8,7 +8,7 @@ import pytest
 from postgres_world import Town, until
 from tokenward.kernel.errors import StoreError
 from tokenward.store.postgres.database import Database
-from tokenward.store.postgres.gateways import DEAD_S, Gateway, forget_dead, leave, register
+from tokenward.store.postgres.gateways import DEAD_S, Gateway, leave, register
 
 AGE = f"UPDATE gateways SET seen = seen - interval '{DEAD_S} seconds'"
 
@@ -60,18 +60,6 @@ async def test_of_two_that_come_at_once_one_is_let_in(database: Database) -> Non
         await go(database, host)
 
 
-async def test_who_was_not_seen_for_fifteen_seconds_is_dead(town: Town, database: Database) -> None:
-    await come(database, "gone", "one", is_alone=False)
-    town.ask(AGE)
-    await come(database, "here", "two", is_alone=False)
-    assert await database.write(forget_dead) == ["gone"]
-    assert town.ask("SELECT id FROM gateways") == [("here",)]
-    await come(database, "gone", "one", is_alone=False)
-    assert await database.write(forget_dead) == []
-    await go(database, "gone")
-    await go(database, "here")
-
-
 async def test_one_that_was_asleep_stays_out_where_another_took_its_place(town: Town) -> None:
     asleep = await town.gateway()
     town.ask("DELETE FROM gateways")
@@ -83,3 +71,13 @@ async def test_one_that_was_asleep_stays_out_where_another_took_its_place(town: 
     town.ask("DELETE FROM gateways")
     await until(asleep.view.is_fresh)
     await until(lambda: asleep.why_not_ready == "")
+
+
+async def test_what_must_be_alone_is_refused_while_a_gateway_runs(town: Town) -> None:
+    """`tokenward restore` freezes keys, and puts this machine's mark alone."""
+    running = await town.gateway()
+    with pytest.raises(StoreError, match="uses these records, and none may meanwhile"):
+        await town.gateway(serves=False, is_alone=True)
+    await (await town.gateway(serves=False)).close()
+    await running.close()
+    await (await town.gateway(serves=False, is_alone=True)).close()

@@ -47,7 +47,8 @@ def test_an_s_is_encrypted_and_checked(scheme: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "http://host", "valkey://", "valkey://:pass_word@", "valkey://a,,b", "valkey://host/x",
+        "", "http://host", "valkey://", "valkey://:pass_word@",
+        "valkey://user:pass_word", "valkey://user:pass_word,host", "valkey://a,,b", "valkey://host/x",
         "valkey://host/16", "valkey://host:0x1", "valkey://host?ssl=1", "valkey://host#1",
         "unix://host/path", "unix://", "valkey://host:99999", "valkey+cluster://host",
     ],

@@ -1,7 +1,9 @@
 """Hot state on one server: what it asks of it, and how it may be reached."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,35 @@ async def test_a_wrong_password_starts_nothing_and_is_not_told(tmp_path: Path) -
             assert "wr0ng" not in str(met.value)
         async with open_hot(f"valkey://:right@127.0.0.1:{server.port}/5") as hot:
             await use_it(hot, "k")
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("way", ["tcp", "socket", "silent"])
+def test_a_server_that_cannot_be_reached_is_named_with_what_to_do(
+    tmp_path: Path, way: str, run: Callable[[Coroutine[None, None, None]], None]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        if way == "tcp":
+            taken.close()  # nobody listens there now
+        if way == "socket":
+            where = f"{tmp_path}/nothing"
+        url = f"unix://u5er:s3cret@{where}" if way == "socket" else f"valkey://u5er:s3cret@{where}"
+
+        async def start() -> None:
+            await HotState.open(Secret(url, "store.hot"), RealClock(), limit_s=0.3)
+
+        with pytest.raises(StoreError) as met:
+            run(start())
+    said = str(met.value)
+    if way == "silent":  # it may be the connection or its first answer that does not come
+        assert said.startswith("store.hot: ")
+        assert where in said
+    else:
+        assert said.startswith(f"store.hot: the Valkey server at {where} cannot be reached: ")
+    assert "or correct store.hot" in said
+    for secret in ("u5er", "s3cret", "Errno"):
+        assert secret not in said
 
 
 async def test_a_url_that_cannot_be_starts_nothing_and_is_not_told() -> None:

@@ -121,7 +121,7 @@ async def test_a_hold_that_takes_too_long_is_told_so_and_never_stays(
     tmp_path: Path, clock: MovingClock
 ) -> None:
     async with running_crew(tmp_path / "d", clock, count=1, limit_s=0.5) as running:
-        _, _, ((one, wire),) = running
+        store, _, ((one, wire),) = running
         await one.ledger.set_cap(cap("key:k1", "0/day", limit=100))
         for lost in ("nothing arrives", "only the answer is late"):
             if lost == "nothing arrives":
@@ -138,6 +138,9 @@ async def test_a_hold_that_takes_too_long_is_told_so_and_never_stays(
             assert one.why_not_ready
             wire.link.flow()
             await until(lambda: not one.why_not_ready)
+            async with asyncio.timeout(10):
+                while await held(store, clock):
+                    await asyncio.sleep(0.01)
             hold = taken(await one.ledger.hold(ask(100)))  # nothing else is held
             await one.ledger.void(hold, "test", NOON_MS)
 
@@ -569,3 +572,20 @@ async def test_what_reads_long_has_a_limit_of_its_own(crew: Crewed, clock: Movin
     with pytest.raises(StoreBusyError):
         await reading
     wire.link.flow()
+
+
+async def test_a_reading_that_takes_too_long_fails_for_its_asker_and_no_call_is_refused_for_it(
+    crew: Crewed, clock: MovingClock
+) -> None:
+    _, _, ((one, wire), _) = crew
+    wire.link.other.is_stalled = True
+    reading = asyncio.create_task(one.books.audit())
+    await asyncio.sleep(0.02)
+    clock.at_ms += round(SLOW_S * 1000)
+    with pytest.raises(StoreBusyError, match=r"longer than 600\.0 s"):
+        await reading
+    calling = asyncio.create_task(one.ledger.hold(ask(10)))
+    await asyncio.sleep(0)
+    assert not calling.done(), "it is asked, though nothing was heard since"
+    wire.link.flow()
+    await one.ledger.void(taken(await calling), "test", NOON_MS)
