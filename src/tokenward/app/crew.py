@@ -18,7 +18,7 @@ from tokenward.http.server import Stopping, serve
 from tokenward.http.upstream import HttpUpstream
 from tokenward.kernel.errors import Fault, SettingsError
 from tokenward.keys.lease import Sight
-from tokenward.machine import RealClock, quiet_collector
+from tokenward.machine import RealClock, tune_interpreter
 from tokenward.settings import Settings
 from tokenward.settings.own_secrets import read_admin_token, read_pepper
 from tokenward.settings.tls import tls_context
@@ -58,7 +58,7 @@ async def keeping(settings: Settings, environ: Mapping[str, str]) -> AsyncIterat
         metrics.watch("waiting_writes", "Writes that wait for the disk.", lambda: store.waiting)
         keeper.shows = metrics.shown
         tending.start(_alerts(settings, store, metrics, out))
-        quiet_collector()
+        tune_interpreter()
         try:
             yield keeper
         finally:
@@ -115,7 +115,7 @@ async def work(
 
         def be_ready(host: str, port: int) -> None:
             house.listen_on(host, port)
-            quiet_collector()
+            tune_interpreter()
             store.be_ready()
 
         await serve(

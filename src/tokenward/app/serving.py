@@ -9,7 +9,7 @@ from tokenward.http.gateway import Receive, Scope, Send
 from tokenward.http.protocol import ConnectionLimits
 from tokenward.http.server import run
 from tokenward.kernel.errors import Fault
-from tokenward.machine import quiet_collector
+from tokenward.machine import tune_interpreter
 from tokenward.settings import Settings
 from tokenward.settings.own_secrets import read_admin_token, read_pepper
 from tokenward.settings.tls import tls_context
@@ -36,7 +36,7 @@ def serve(
     def be_ready(host: str, port: int) -> None:
         assert house is not None, "the lifespan's first message came before"
         house.listen_on(host, port)
-        quiet_collector()
+        tune_interpreter()
         on_ready(host, port)
 
     run(
