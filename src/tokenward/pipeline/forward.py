@@ -128,7 +128,7 @@ async def forward(
         outcome = Outcome.BROKEN
     except asyncio.CancelledError:
         reason = running.was_cut()
-        if not passage.may_have_left:
+        if not passage.may_have_left:  # TOO_LONG would say that it was charged
             outcome, reason = Outcome.WITHHELD, UNREACHABLE if reason is TOO_LONG else reason
         else:
             outcome = Outcome.HUNG_UP if reason is HUNG_UP else Outcome.CUT

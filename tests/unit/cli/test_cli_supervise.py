@@ -163,7 +163,7 @@ async def test_a_guard_that_is_told_to_stop_does_not_start_what_could_not_be_sta
     running = asyncio.create_task(crew.run())
     await be_ready(keeper, places)
     machine.wanting = "exec"
-    os.kill(places[0].process.pid, signal.SIGKILL)  # type: ignore[union-attr]  # it was started
+    os.kill(places[0].process.pid, signal.SIGKILL)
     await until(lambda: machine.halts > 1)
     machine.wanting = ""
     started = len(machine.processes)

@@ -183,7 +183,7 @@ async def test_a_feed_says_since_when_it_hears_without_a_break(
     assert store.feed.heard_since_s == start_s
     town.clock.at_ms += 500
     store.feed.poke()
-    await until(lambda: store.view._until_s > start_s + 0.8)  # type: ignore[attr-defined]
+    await until(lambda: store.view._until_s > start_s + 0.8)
     assert store.feed.heard_since_s == start_s, "refreshed in time"
     if what == "a lapse":
         town.clock.at_ms += 800
@@ -209,7 +209,7 @@ async def test_who_comes_back_says_so_before_it_compares_what_it_knows(
 
     async def slowly(feed: ChangeFeed, connection: object) -> None:
         await may_compare.wait()
-        await start_anew(feed, connection)  # type: ignore[arg-type]
+        await start_anew(feed, connection)
 
     monkeypatch.setattr(ChangeFeed, "_start_anew", slowly)
     town.ask(DROP_FEEDS)

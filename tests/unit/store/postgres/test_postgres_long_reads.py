@@ -94,14 +94,15 @@ async def test_who_waits_too_long_for_a_turn_is_told_of_the_others(
     assert store.why_not_ready == ""
 
 
+async def for_ever(connection: AsyncConnection[Any]) -> None:
+    while True:
+        await connection.execute("SELECT 1")
+
+
 async def test_a_long_read_past_its_limit_is_refused_alone(town: Town) -> None:
     store = await town.gateway()
     told: list[str] = []
     store.database.on_trouble.append(told.append)
-
-    async def for_ever(connection: AsyncConnection[Any]) -> None:
-        while True:
-            await connection.execute("SELECT 1")
 
     for _ in range(3):  # more than there are turns
         with pytest.raises(StoreBusyError, match=f"took longer than {LIMIT_S:g} s"):
@@ -116,10 +117,6 @@ async def test_a_short_read_past_the_limit_still_closes_the_door(
     store = await town.gateway()
     told: list[str] = []
     store.database.on_trouble.append(told.append)
-
-    async def for_ever(connection: AsyncConnection[Any]) -> None:
-        while True:
-            await connection.execute("SELECT 1")
 
     monkeypatch.setattr(store.database, "commit_limit_s", LIMIT_S)  # only this read is in a hurry
     reading = asyncio.create_task(store.database.read(for_ever))
