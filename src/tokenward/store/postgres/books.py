@@ -11,7 +11,7 @@ from tokenward.kernel.events import Event
 from tokenward.kernel.names import valid_name
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.ledger.records import Account, Finding, Project, UsageRow
-from tokenward.ledger.recount import CAUGHT_UP, CounterName, Miscount, caps_of
+from tokenward.ledger.recount import CounterName, Miscount, caps_of
 from tokenward.ledger.statement import Head
 from tokenward.store.book_rows import (
     ACCOUNT_COLUMNS,
@@ -36,9 +36,8 @@ from tokenward.store.postgres.statements import (
     stored_head,
 )
 from tokenward.store.postgres.transaction import Transaction
+from tokenward.store.reconciling import catch_up, reconcile
 
-TRIES_MAX: Final = 5
-ROUNDS_MAX: Final = 20
 _ACCOUNTS: Final = ACCOUNT_COLUMNS + (
     "WHERE (created_ms, name) > (%s, %s) ORDER BY created_ms, name LIMIT %s"
 )
@@ -153,23 +152,13 @@ class PostgresBooks:
         written meanwhile are counted.
         """
         with self._alone():
-            return await self._reconcile(now_ms)
-
-    async def _reconcile(self, now_ms: int) -> int:
-        corrected = 0
-        for _ in range(TRIES_MAX):
-            miscount = await self._database.read(count_books, limit_s=LONG_S)
-            if miscount is None:
-                return corrected
-            for names in miscount.pieces():
-                await self._catch_up(miscount)
-                count = await self._database.change(partial(_correct, miscount, names, now_ms))
-                if count is None:
-                    break
-                corrected += count
-            else:
-                return corrected
-        raise StoreBusyError("caps were changed while they were counted; try again")
+            return await reconcile(
+                partial(self._database.read, count_books, limit_s=LONG_S),
+                self._catch_up,
+                lambda miscount, names: self._database.change(
+                    partial(_correct, miscount, names, now_ms)
+                ),
+            )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -184,12 +173,7 @@ class PostgresBooks:
             self._is_counting = False
 
     async def _catch_up(self, miscount: Miscount) -> None:
-        """Count what was written since; raises `StoreBusyError` if more comes than is counted."""
-        for _ in range(ROUNDS_MAX):
-            more = await self._database.read(partial(count_on, miscount), limit_s=LONG_S)
-            if more <= CAUGHT_UP:
-                return
-        raise StoreBusyError("entries are written faster than they are counted; try again")
+        await catch_up(partial(self._database.read, partial(count_on, miscount), limit_s=LONG_S))
 
 
 async def _correct(

@@ -6,12 +6,10 @@ from functools import partial
 from typing import Any, Final
 
 from tokenward.kernel.clock import Clock
-from tokenward.kernel.errors import StoreBusyError
 from tokenward.kernel.events import Event
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.ledger.records import Account, Finding, Project, UsageRow
 from tokenward.ledger.recount import (
-    CAUGHT_UP,
     CounterName,
     Miscount,
     Recount,
@@ -31,6 +29,7 @@ from tokenward.store.book_rows import (
     read_project,
     read_usage,
 )
+from tokenward.store.reconciling import catch_up, reconcile
 from tokenward.store.sqlite.counters import Counters
 from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal, read_head
@@ -43,8 +42,6 @@ from tokenward.store.sqlite.statements import (
     stream_entries,
 )
 
-TRIES_MAX: Final = 5
-ROUNDS_MAX: Final = 20
 _ACCOUNTS: Final = ACCOUNT_COLUMNS + (
     "WHERE (created_ms, name) > (?, ?) ORDER BY created_ms, name LIMIT ?"
 )
@@ -172,20 +169,13 @@ class SqliteBooks:
         Wrong ones are found in the reading thread and corrected in a transaction, in which only
         the entries written meanwhile are counted.
         """
-        corrected = 0
-        for _ in range(TRIES_MAX):
-            miscount = await self._reader.read(_count)
-            if miscount is None:
-                return corrected
-            for names in miscount.pieces():
-                await self._catch_up(miscount)
-                count = await self._database.submit(partial(self._correct, miscount, names, now_ms))
-                if count is None:
-                    break
-                corrected += count
-            else:
-                return corrected
-        raise StoreBusyError("caps were changed while they were counted; try again")
+        return await reconcile(
+            partial(self._reader.read, _count),
+            self._catch_up,
+            lambda miscount, names: self._database.submit(
+                partial(self._correct, miscount, names, now_ms)
+            ),
+        )
 
     async def _fetch(
         self, question: str, values: tuple[Any, ...] | dict[str, Any]
@@ -193,11 +183,7 @@ class SqliteBooks:
         return await self._reader.read(lambda reading: reading.execute(question, values).fetchall())
 
     async def _catch_up(self, miscount: Miscount) -> None:
-        """Count what was written since; raises `StoreBusyError` if more comes than is counted."""
-        for _ in range(ROUNDS_MAX):
-            if await self._reader.read(partial(_feed, miscount)) <= CAUGHT_UP:
-                return
-        raise StoreBusyError("entries are written faster than they are counted; try again")
+        await catch_up(partial(self._reader.read, partial(_feed, miscount)))
 
     def _correct(self, miscount: Miscount, names: Sequence[CounterName], now_ms: int) -> int | None:
         """None: caps were changed since they were counted."""
