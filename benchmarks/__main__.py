@@ -24,10 +24,11 @@ PROGRAMS: Final = {
     "memory": ("--busy",),
     "ledger": (),
     "hot_state": (),
+    "scoring": ("--busy",),
     "upstream_clients": ("cost",),
 }
-LONG: Final = {"scaling": ("--busy",), "soak": ("--busy",)}
-"""Only by name: they take from a quarter of an hour on."""
+LONG: Final = {"scaling": ("--busy",), "soak": ("--busy",), "pasts": ("--busy",)}
+"""Only by name: they take minutes, or from a quarter of an hour on."""
 
 
 def main() -> int:

@@ -43,11 +43,11 @@ ON: Final = (
     "caps of money on key, project and account are held in one commit before anything is sent",
     "a commit is on the disk (SQLite: synchronous=FULL; PostgreSQL: its default)",
     "usage is read from the answer and settled in the ledger's chain",
+    "every call is scored, judged and learned from; networks come from no files",
     "one record a call, metrics",
 )
 OFF: Final = (
     "proofs of possession, but where a row says dpop",
-    "scoring: no detector exists yet",
     "TLS",
 )
 _SETTLE_S: Final = 20.0

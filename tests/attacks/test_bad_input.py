@@ -307,8 +307,9 @@ def test_a_body_that_is_not_called_json_or_is_packed_is_refused(
 
 @pytest.mark.parametrize("entrance", DIALECTS, ids=lambda entrance: entrance.dialect)
 def test_a_header_that_cannot_be_sent_on_is_the_callers_mistake(
-    guard: GuardProcess, standin: StandinProcess, key: Key, entrance: Entrance
+    guard: GuardProcess, standin: StandinProcess, entrance: Entrance
 ) -> None:
+    key = new_key(guard, caps=["10.00/day"])  # whose calls were all good
     with nothing_happens(guard, standin, key):
         answer = post(
             guard, entrance, key.text, json.dumps(entrance.body).encode(), ("x-a", "\xff")

@@ -189,7 +189,7 @@ def test_a_right_proof_is_taken_recorded_and_kept_from_the_provider(
     record = record_of(guard, answer)
     assert record["proof_kind"] == "dpop"
     assert record["proof_thumbprint"] == bound.holder.thumbprint
-    assert record.get("evidence", []) == []
+    assert not [each for each in record.get("evidence", []) if each.startswith("E1 ")]
     (seen,) = standin.requests()
     told = {name for name, _ in seen["headers"]}
     assert told.isdisjoint({"dpop", "content-digest", "signature", "signature-input"})

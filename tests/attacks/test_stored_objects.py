@@ -243,9 +243,11 @@ def test_without_the_operators_choice_a_response_names_its_model(
         assert_refused(answer, RESPONSES, "request:invalid", 400)
 
 
+ASKED: list[dict[str, str]] = [{"role": "user", "content": "How far is it to Lisbon?"}]
+"""With a greeting it would be how people try out keys."""
 ZEROES: list[tuple[Entrance, dict[str, Any]]] = [
-    (CHAT, {"max_tokens": 0}),
-    (CHAT, {"max_completion_tokens": 0, "max_tokens": 7}),
+    (CHAT, {"max_tokens": 0, "messages": ASKED}),
+    (CHAT, {"max_completion_tokens": 0, "max_tokens": 7, "messages": ASKED}),
     (CHAT, {"prediction": {"type": "content", "content": "x"}}),
     (COMPLETIONS, {"max_tokens": 0, "best_of": 0}),
 ]

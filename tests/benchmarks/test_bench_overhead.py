@@ -90,7 +90,7 @@ def test_added_latency_is_told_for_small_bound_and_large_calls(rig: Rig) -> None
     assert small < 1_000 < 200_000 < large < 400_000 < huge
     assert found["guard_processes"] == 1
     assert any("settled" in what for what in found["on"])
-    assert any("detector" in what for what in found["off"])
+    assert any("scored" in what for what in found["on"])
 
 
 @pytest.mark.req("P-2")

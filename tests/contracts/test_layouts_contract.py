@@ -27,8 +27,9 @@ from ledger_world import (
     taken,
 )
 from tokenward.kernel.events import Record
-from tokenward.keys.families import Family
-from tokenward.keys.records import Caveats, Enrolment
+from tokenward.kernel.incidents import Evidence, Incident
+from tokenward.keys.families import Family, end
+from tokenward.keys.records import Bar, Caveats, Enrolment
 from tokenward.store.postgres.layout import Step, bring_forward, steps
 from tokenward.store.sqlite.folder import FILE_NAME
 
@@ -39,6 +40,8 @@ SCRIPTS: Final = sorted(
 )
 HOLDERS_FROM: Final = 2
 FAMILIES_FROM: Final = 3
+ACCUSATIONS_FROM: Final = 3
+"""PostgreSQL's; the one of SQLite is the newest."""
 PLAIN = key_record("plain", caveats=Caveats(models=("gpt-*",), rpm=3), expires_ms=NOON_MS * 2)
 BOUND = key_record(
     "bound",
@@ -49,9 +52,21 @@ FAMILY = Family(
     id="f" * 12, key_id="bound", kind="dpop", thumbprint="t" * 43, got_by="holder", scope="",
     number=0, created_ms=NOON_MS, used_ms=NOON_MS, ends_ms=NOON_MS * 2,
 )  # fmt: skip
+STOLEN = replace(FAMILY, id="s" * 12)
+THEFT = Incident(
+    id="inc_1", subject="key:bound", opened_ms=NOON_MS, first_sign_ms=NOON_MS,
+    actions=("family revoked",),
+    evidence=(Evidence(kind="E1", detector="refresh", reason="used twice", at_ms=NOON_MS),),
+)  # fmt: skip
 
 
-async def live(store: AnyStore, *, has_holders: bool = True, has_families: bool = True) -> None:
+async def live(
+    store: AnyStore,
+    *,
+    has_holders: bool = True,
+    has_families: bool = True,
+    has_accusations: bool = False,
+) -> None:
     """A bit of everything that this layout had room for."""
     await store.keys.add(PLAIN)
     gone = replace(PLAIN, state="revoked", revoked_why="leaked")
@@ -63,6 +78,11 @@ async def live(store: AnyStore, *, has_holders: bool = True, has_families: bool 
         await store.keys.add(BOUND)
     if has_families:
         await store.grants.add(FAMILY)
+        await store.grants.add(STOLEN)
+        assert await store.grants.end(STOLEN, end(STOLEN, "refresh:reused", NOON_MS), THEFT)
+    if has_accusations:
+        assert await store.keys.accuse("bound", _accused(2), ("origin:o", "model:m"), freeze=True)
+        await store.pasts.fold({"bound": b"a past"})
     for text in ("0/day", "9req/hour", "1000tok/total"):
         await store.ledger.set_cap(cap("key:plain", text, limit=100))
     await store.ledger.add_credit("a1", 10_000, NOON_MS, "first")
@@ -85,6 +105,7 @@ async def seen(store: AnyStore) -> dict[str, Any]:
         "usage": await store.books.usage("key", 0, NOON_MS * 2),
         "events": await store.books.events(0, 100),
         "records": await store.records.recent("", 0, 100),
+        "incidents": await store.incidents.recent(100),
     }
 
 
@@ -95,7 +116,7 @@ async def go_on(store: AnyStore, before: dict[str, Any], *, has_families: bool =
     after = await seen(store)
     before_events = [event for _, event in before["events"]]
     assert [e for _, e in after["events"]][: len(before_events)] == before_events
-    for name in ("keys", "accounts", "records"):
+    for name in ("keys", "accounts", "records", "incidents"):
         assert after[name] == before[name]
     assert [one for one, _ in after["caps"]] == [one for one, _ in before["caps"]]
     (usage,) = after["usage"]
@@ -114,8 +135,29 @@ async def go_on(store: AnyStore, before: dict[str, Any], *, has_families: bool =
     await store.grants.add(replace(FAMILY, id="g" * 12, key_id="plain"))
     if has_families:
         assert await store.grants.find(FAMILY.id) == FAMILY
+    await accuse_on(store)
     assert await store.books.reconcile(NOON_MS) == 0
     assert await store.books.audit() == []
+
+
+async def accuse_on(store: AnyStore) -> None:
+    """What there was no room for before can be kept now."""
+    assert await store.keys.accuse("plain", _accused(3, "plain"), ("origin:p",), freeze=False)
+    plain = await store.keys.find("plain")
+    assert plain is not None
+    assert plain.barred == (Bar("origin:p", "inc_3"),)
+    assert (await store.keys.undo("inc_3", NOON_MS)).why_not == ""
+    plain = await store.keys.find("plain")
+    assert plain is not None
+    assert (plain.barred, plain.cleared) == ((), ("origin:p",))
+    assert await store.pasts.fold({"plain": b"a past"}) == {"plain": b"a past"}
+
+
+def _accused(number: int, key: str = "bound") -> Incident:
+    return Incident(
+        id=f"inc_{number}", subject=f"key:{key}", opened_ms=NOON_MS, first_sign_ms=NOON_MS,
+        against=("it is new",), undo="say so",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", range(1, len(SCRIPTS)))
@@ -159,7 +201,8 @@ async def test_a_database_of_an_earlier_layout_goes_on(engine: PostgresEngine, l
         script = "-- needs: 1\nALTER TABLE keys ADD COLUMN colour text NOT NULL DEFAULT 'red'"
         all_steps.append(Step(layout + 1, 1, script))
     store = await engine.open()
-    await live(store)
+    has_accusations = layout >= ACCUSATIONS_FROM
+    await live(store, has_accusations=has_accusations)
     before = await seen(store)
     await store.close()
     today, engine.database = engine.database, server.create()
@@ -169,6 +212,9 @@ async def test_a_database_of_an_earlier_layout_goes_on(engine: PostgresEngine, l
     await bring_forward(engine.url, all_steps)
     store = await engine.open()
     await go_on(store, before)
+    if has_accusations:
+        assert await store.pasts.find("bound") == b"a past"
+        assert (await store.keys.undo("inc_2", NOON_MS)).why_not == ""
     await store.close()
     server.drop(engine.database)
     engine.database = ""

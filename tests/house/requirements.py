@@ -37,6 +37,8 @@ REQUIREMENTS: Final = {
     "K-3": "Keys are stored hashed and shown once; the hash opens nothing.",
     "K-4": "Networks can be listed for each key.",
     "K-5": "Rotation with a grace works for both secrets, and ends on time.",
+    "K-7": "Suspicion acts and alerts, and its reason can be read.",
+    "K-8": "The first use of a costly model on a key is held until somebody means it.",
     "K-9": "A copied key is useless elsewhere; bearer keys are explicit, marked and capped.",
     "K-10": "No default or sample key ever works.",
     "S-1": "Routes are denied unless declared; a test lists them all.",

@@ -22,6 +22,7 @@ from tokenward.providers.ask import Route
 from tokenward.providers.gemini import GEMINI
 from tokenward.providers.openai import OPENAI
 from tokenward.settings import example_text
+from tokenward.settings.names import ANY_NAME
 from tokenward.settings.shape import Written
 
 from .documents import carried_by_benchmarks, carried_by_tests
@@ -161,24 +162,38 @@ def write_settings() -> str:
     assert isinstance(shape, inspect.StructType)
     said = _said_in_example()
     parts = []
+    for name, head, table in _settings_tables(shape):
+        rows = []
+        for field in table.fields:
+            if isinstance(field.type, inspect.DictType):
+                continue  # a table of its own
+            full = f"{name}.{field.encode_name}"
+            words = SAID.get(full) or said.get(full, "")
+            assert words, f"nobody says what {full} is for"
+            rows.append((f"`{field.encode_name}`", _kind(field.type), _default(field), words))
+        about = said.get(name, "")
+        shown = _table(("setting", "value", "default", "what it is for"), rows)
+        parts += [f"### `{head}`", about, shown] if about else [f"### `{head}`", shown]
+    return "\n\n".join(parts)
+
+
+def _settings_tables(
+    shape: inspect.StructType,
+) -> Iterator[tuple[str, str, inspect.StructType]]:
+    """Every table: its dotted name, its head as people write it, and what can stand in it."""
     for section in shape.fields:
         name, inner, head = section.encode_name, section.type, f"[{section.encode_name}]"
         if isinstance(inner, inspect.VarTupleType):
             inner, head = inner.item_type, f"[[{name}]]"
         elif isinstance(inner, inspect.DictType):
-            inner, head = inner.value_type, f'[{name}."MODEL"]'
+            inner, head = inner.value_type, f'[{name}."{ANY_NAME[name]}"]'
         assert isinstance(inner, inspect.StructType)
-        rows = []
+        yield name, head, inner
         for field in inner.fields:
-            full = f"{name}.{field.encode_name}"
-            words = SAID.get(full) or said.get(full, "")
-            assert words, f"nobody says what {full} is for"
-            kind = _kind(field.type)
-            rows.append((f"`{field.encode_name}`", kind, _default(field), words))
-        about = said.get(name, "")
-        table = _table(("setting", "value", "default", "what it is for"), rows)
-        parts += [f"### `{head}`", about, table] if about else [f"### `{head}`", table]
-    return "\n\n".join(parts)
+            if isinstance(field.type, inspect.DictType):
+                assert isinstance(field.type.value_type, inspect.StructType)
+                within = f"{name}.{field.encode_name}"
+                yield within, f'[{within}."{ANY_NAME[within]}"]', field.type.value_type
 
 
 def write_example() -> str:
@@ -191,7 +206,7 @@ def _said_in_example() -> dict[str, str]:
     said: dict[str, str] = {}
     section, above = "", []
     for line in example_text().splitlines():
-        if head := re.fullmatch(r"#?\[+([a-z]+).*\]+", line):
+        if head := re.fullmatch(r"#?\[+([a-z]+(?:\.[a-z]+)*).*\]+", line):
             section = head[1]
             said.setdefault(section, " ".join(above))
             above = []

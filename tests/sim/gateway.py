@@ -20,6 +20,8 @@ from tokenward.binding.nonces import Nonces
 from tokenward.http.admin.office import Office
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.events import Event, Record
+from tokenward.kernel.ids import base62_text
+from tokenward.kernel.incidents import INCIDENT_CHARS
 from tokenward.kernel.jwk import PublicKeys
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.secret import Secret
@@ -30,11 +32,16 @@ from tokenward.pipeline.cutting import Cutter
 from tokenward.pipeline.flow import guard_call
 from tokenward.pipeline.guard import FlowLimits, Guard, Prover
 from tokenward.pipeline.interfaces import Provider, Reply
+from tokenward.pipeline.remembering import Memory
 from tokenward.pipeline.running import RunningCalls
 from tokenward.pipeline.stages import Arrived
+from tokenward.pipeline.ward import Ward
+from tokenward.policy.rules import Rules
 from tokenward.prices.book import PriceBook
 from tokenward.prices.overrides import PriceOverride
 from tokenward.providers.openai import OPENAI
+from tokenward.signals.network import Atlas, Networks
+from tokenward.signals.senses import Senses
 from tokenward.store.interfaces import Store
 
 URL = "http://guard.sim"
@@ -156,6 +163,7 @@ class Gateway:
         self._loop = loop
         self._history = history
         self._dice = SeededDice(rng)
+        self.memory = Memory(store.pasts, is_shared=True)
         self.guard = self._wire(provider)
         store.watch(Cutter(self.running))
         process.spawn(self._chores(rng.uniform(0, CHORES_EVERY_S)))
@@ -184,6 +192,12 @@ class Gateway:
             providers=(PROVIDER,),
             upstreams={PROVIDER.name: provider},
             running=self.running,
+            ward=Ward(
+                senses=Senses(networks=Networks(Atlas()), hash_text=_hash_text),
+                memory=self.memory,
+                rules=lambda project: Rules(),
+                draw_incident=lambda: "inc_" + base62_text(self._dice, INCIDENT_CHARS),
+            ),
             limits=FlowLimits(
                 call_limit_s=CALL_LIMIT_S,
                 hangup_drain_s=HANGUP_DRAIN_S,
@@ -237,7 +251,12 @@ class Gateway:
             now_ms = self.clock.now_ms()
             with suppress(StoreError):  # as `app/tending.py`: try again
                 await self.store.chores(now_ms, now_ms - KEEP_MS)
+                await self.memory.flush()
             await asyncio.sleep(CHORES_EVERY_S)
+
+
+def _hash_text(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=8, key=b"pepper").hexdigest()
 
 
 async def _nothing_to_check() -> list[Any]:

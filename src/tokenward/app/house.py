@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from tokenward.app.geography import networks
 from tokenward.app.stores import check_hot, check_past, office
 from tokenward.app.tending import Tending
 from tokenward.binding.addresses import PublicUrls
@@ -26,6 +27,8 @@ from tokenward.http.oauth.workloads import Workloads
 from tokenward.http.routing import Routes
 from tokenward.http.upstream import HttpUpstream
 from tokenward.kernel.events import Event, Record
+from tokenward.kernel.ids import base62_text
+from tokenward.kernel.incidents import INCIDENT_CHARS
 from tokenward.kernel.jwk import PublicKeys
 from tokenward.kernel.secret import Secret
 from tokenward.keys.access_tokens import AccessTokens, signing_key
@@ -35,17 +38,21 @@ from tokenward.machine import RealClock, RealDice, RequestIds
 from tokenward.pipeline.cutting import Cutter
 from tokenward.pipeline.dampers import Repeats, StrangerRecords
 from tokenward.pipeline.guard import FlowLimits, Guard, Prover
+from tokenward.pipeline.remembering import Memory
 from tokenward.pipeline.running import RunningCalls
+from tokenward.pipeline.ward import Ward
 from tokenward.prices.counting import exact_counter, no_counter
 from tokenward.providers.anthropic import ANTHROPIC
 from tokenward.providers.gemini import GEMINI
 from tokenward.providers.openai import OPENAI
 from tokenward.settings import Settings
+from tokenward.settings.judgement import rules_by_project
 from tokenward.settings.own_secrets import read_master_keys, read_pepper
 from tokenward.settings.served import price_book, providers
-from tokenward.settings.tls import certificate_source
+from tokenward.settings.tls import certificate_source, ja4_source
 from tokenward.settings.urls import check_issuer_url
 from tokenward.settings.workloads import pins_of, rules_of
+from tokenward.signals.senses import Senses
 from tokenward.store.high_water import HighWater
 from tokenward.store.interfaces import Store
 
@@ -92,10 +99,14 @@ class House:
             store.proofs,
             lambda: self.urls.issuer,
         )
+        is_shared = bool(settings.store.records) or settings.server.workers > 1
+        self.memory = Memory(store.pasts, is_shared=is_shared)
         self.guard = self._wire_guard(environ)
         watch = self.metrics.watch
         watch("running_calls", "Calls under way now.", self.running.count)
         watch("waiting_writes", "Writes that wait for the disk.", lambda: store.waiting)
+        watch("lessons_waiting", "Keys whose past the store has not seen.", self.memory.count)
+        watch("lessons_lost", "Keys whose newest lessons were lost.", lambda: self.memory.lost)
         watch("records_dropped", "Records lost to a full queue.", lambda: store.records.dropped)
         watch(
             "stranger_records_dropped",
@@ -123,6 +134,7 @@ class House:
             default_models={p.dialect: p.default_model for p in served if p.default_model},
             upstreams=self._upstreams,
             running=self.running,
+            ward=self._ward(key),
             limits=FlowLimits(
                 call_limit_s=settings.server.call_limit_s,
                 hangup_drain_s=settings.server.hangup_drain_s,
@@ -134,6 +146,22 @@ class House:
             count_tokens=exact_counter() if settings.ledger.exact_counts else no_counter,
             record=self._record,
             tell=self._tell,
+        )
+
+    def _ward(self, key: bytes) -> Ward:
+        """Hashes of texts have a key of their own, derived from the pepper."""
+        text_key = hashlib.sha256(b"texts" + key).digest()
+        dice = RealDice()
+        return Ward(
+            senses=Senses(
+                networks=networks(self.settings),
+                hash_text=lambda text: hashlib.blake2b(
+                    text, digest_size=8, key=text_key
+                ).hexdigest(),
+            ),
+            memory=self.memory,
+            rules=rules_by_project(self.settings.policy),
+            draw_incident=lambda: "inc_" + base62_text(dice, INCIDENT_CHARS),
         )
 
     def _tokens(self) -> AccessTokens:
@@ -201,6 +229,7 @@ class House:
             self._request_ids.draw,
             trusted=self.certificates.trusted,
             certificates=self.certificates,
+            ja4=ja4_source(self.settings),
             body_bytes_max=server.max_body_mb * 1_000_000,
             body_timeout_s=BODY_TIMEOUT_S,
         )
@@ -234,7 +263,7 @@ class House:
 
     async def start(self) -> None:
         """Start what runs beside the requests."""
-        self._tending.start(self._alerts())
+        self._tending.start(self._alerts(), self.memory)
 
     def _alerts(self) -> Alerts | None:
         webhook = self.settings.alerts.webhook

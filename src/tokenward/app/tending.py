@@ -8,10 +8,12 @@ from tokenward.http.alerts import Alerts
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreError, StorePastError
 from tokenward.keys.lease import Sight
+from tokenward.pipeline.remembering import Memory
 from tokenward.store.high_water import HighWater, check_not_past
 from tokenward.store.interfaces import Store
 
 EVERY_S: Final = 5.0
+LESSONS_EVERY_S: Final = 2.0
 
 
 class Tending:
@@ -31,10 +33,14 @@ class Tending:
         self._sight = sight
         self._keep_ms = keep_ms
         self._tasks: list[asyncio.Task[None]] = []
+        self._memory: Memory | None = None
 
-    def start(self, alerts: Alerts | None) -> None:
-        """Start the loops on the running event loop."""
+    def start(self, alerts: Alerts | None, memory: Memory | None = None) -> None:
+        """Start the loops on the running event loop. `memory` None: this process takes no calls."""
+        self._memory = memory
         self._begin(self._tend())
+        if memory is not None:
+            self._begin(self._keep_lessons(memory))
         if alerts is not None:
             self._begin(alerts.run(self._store.is_leader))
 
@@ -44,6 +50,8 @@ class Tending:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
+            if self._memory is not None:
+                await self._memory.flush()
             await self._watch_past()
         except StoreError:
             return  # the mark trails by a few seconds
@@ -60,6 +68,15 @@ class Tending:
                 await self._store.chores(now_ms, now_ms - self._keep_ms)
             except StoreError:
                 continue  # the store is away; requests are refused meanwhile, try again
+
+    async def _keep_lessons(self, memory: Memory) -> None:
+        """What was learned of keys goes to the store every moment; while it is away, it waits."""
+        while True:
+            await asyncio.sleep(LESSONS_EVERY_S)
+            try:
+                await memory.flush()
+            except StoreError:
+                continue
 
     async def _watch_past(self) -> None:
         if self._mark is None or self._sight.why_shut:

@@ -1,4 +1,4 @@
-"""`tokenward demo`: a guarded provider, honest calls, and three keys that leak."""
+"""`tokenward demo`: a guarded provider, honest calls, and four keys that leak."""
 
 import asyncio
 import sys
@@ -40,18 +40,19 @@ def _demo(args: Namespace, desk: Desk) -> None:
             story = _Story(world, desk, progress, args.seconds)
             story.say(f"A guard on {world.guard_url} in front of a stand-in provider.\n")
             key = story.honest()
-            guarded, bound = story.leaked(key), story.bound()
-            unguarded = story.unguarded()
+            watched, guarded = story.watched(key), story.capped()
+            bound, unguarded = story.bound(), story.unguarded()
             audit = world.ask("doctor", "--audit")
     except DemoError as error:
         raise CommandError(f"{error}", "demo:failed") from None
-    if guarded["bill_nusd"] > guarded["cap_nusd"] or bound["calls"]:
+    if max(watched["bill_nusd"], guarded["bill_nusd"]) > guarded["cap_nusd"] or bound["calls"]:
         raise CommandError(
             "The provider billed more than the cap, or a copy of a bound key was of use: this is "
             "a bug.",
             "demo:overspent",
         )
     value = {
+        "watched": watched,
         "guarded": guarded,
         "bound": bound,
         "unguarded": unguarded,
@@ -86,14 +87,35 @@ class _Story:
         self.say(_indented(table(("CALL", "ANSWER"), seen)))
         return key
 
-    def leaked(self, key: dict[str, Any]) -> dict[str, Any]:
-        """The key is copied: whoever has it spends with it, up to its cap."""
+    def watched(self, key: dict[str, Any]) -> dict[str, Any]:
+        """The key is copied, and the copy does what the key never did."""
         from tokenward.lab.demo.traffic import THIEVES
 
+        world = self._world
         self.say(f"\n2. The key leaks. A thief runs {THIEVES} calls at once on a dear model:")
+        world.forget_bill()
+        told = self._loot(key)
+        self.say(f"   the guard held it back. What the thief read:\n   {told.pop('message')}")
+        for incident in world.ask("incident", "list")[:1]:
+            self.say(f"   Incident {incident['id']} ({', '.join(incident['actions'])}):")
+            self.say("\n".join(f"   - {each['reason']}" for each in incident["evidence"][:3]))
+            told["incident"] = incident["id"]
+        return told
+
+    def capped(self) -> dict[str, Any]:
+        """A key whose project is only observed is copied: its cap is what is left."""
+        world = self._world
+        key = world.ask("key", "create", "--project", "observed", "--cap", CAP)
+        self.say("\n3. The same with signs of theft only observed: the cap is what is left.")
+        world.forget_bill()
+        told = self._loot(key)
+        self.say(f"   stopped by the cap. The last thing the thief read:\n   {told.pop('message')}")
+        return told
+
+    def _loot(self, key: dict[str, Any]) -> dict[str, Any]:
+        """What a thief with this key gets."""
         loot = self._drain(self._world.guard_url, key["key"])
         (cap,) = self._world.ask("cap", "list", f"key:{key['id']}")
-        self.say(f"   stopped by the cap. The last thing the thief read:\n   {loot.first_refusal}")
         return {
             **_taken(loot, self._world),
             "refused": sum(loot.refusals.values()),
@@ -101,6 +123,7 @@ class _Story:
             "ledger_nusd": cap["spent"],
             "held_nusd": cap["held"],
             "stopped_after_s": None if loot.stopped_s is None else round(loot.stopped_s, 2),
+            "message": loot.first_refusal,
         }
 
     def bound(self) -> dict[str, Any]:
@@ -110,7 +133,7 @@ class _Story:
         world = self._world
         made = world.ask("key", "create", "--project", "demo", "--bind", "dpop+body")
         self.say(
-            "\n3. A key that is bound to its holder: openai signs each call, in one line more:"
+            "\n4. A key that is bound to its holder: openai signs each call, in one line more:"
         )
         words, key = bound_call(world.guard_url, made["enrolment_code"], world.folder)
         self.say(f"   {words}")
@@ -128,7 +151,7 @@ class _Story:
         """The provider's own key is copied."""
         from tokenward.lab.demo.world import PROVIDER_KEY
 
-        self.say(f"\n4. The same thief with a bare provider key, for {self._seconds:g} s:")
+        self.say(f"\n5. The same thief with a bare provider key, for {self._seconds:g} s:")
         self._world.forget_bill()
         return _taken(self._drain(self._world.provider_url, PROVIDER_KEY), self._world)
 
@@ -149,19 +172,21 @@ def _taken(loot: Any, world: Any) -> dict[str, Any]:
 
 
 def _report(value: dict[str, Any]) -> str:
-    bound, capped, bare = value["bound"], value["guarded"], value["unguarded"]
+    bound, watched, capped, bare = (
+        value[name] for name in ("bound", "watched", "guarded", "unguarded")
+    )
+    every = (bound, watched, capped, bare)
     rows = [
-        ("calls the thief got", *(f"{each['calls']}" for each in (bound, capped, bare))),
-        ("the provider's bill", *(format_usd(each["bill_nusd"]) for each in (bound, capped, bare))),
-        ("the guard's ledger", "-", format_usd(capped["ledger_nusd"]), "-"),
-        ("still held", "-", format_usd(capped["held_nusd"]), "-"),
-        ("stopped after", "at once", _stopped(capped), "never"),
-        ("a minute of it costs", "nothing", "at most the cap", format_usd(_a_minute(bare))),
+        ("calls the thief got", *(f"{each['calls']}" for each in every)),
+        ("the provider's bill", *(format_usd(each["bill_nusd"]) for each in every)),
+        ("stopped after", "at once", _stopped(watched), _stopped(capped), "never"),
+        ("still held", "-", *(format_usd(each["held_nusd"]) for each in (watched, capped)), "-"),
+        ("a minute of it costs", *("nothing",) * 2, "at most the cap", format_usd(_a_minute(bare))),
     ]
     audit = "proven" if value["audit_ok"] else "NOT clean"
     return (
         "\n"
-        + table(("", ">BOUND KEY", ">BEARER KEY, $1.00 A DAY", ">BARE PROVIDER KEY"), rows)
+        + table(("", ">BOUND KEY", ">BEARER KEY", ">CAP ALONE, $1.00", ">BARE PROVIDER KEY"), rows)
         + f"\n\nThe bill is the stand-in provider's own count, in its own code; the ledger is "
         f"{audit} (tokenward doctor --audit)."
     )

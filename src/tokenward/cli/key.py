@@ -218,7 +218,7 @@ def _show(args: Namespace, desk: Desk) -> None:
 
 
 def _shown(key: dict[str, Any]) -> str:
-    rows = [(name, _cell(name, value)) for name, value in key.items() if value not in ("", None)]
+    rows = [(name, _cell(name, each)) for name, each in key.items() if each not in ("", None, [])]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name.replace('_', ' '):<{width}}   {cell}" for name, cell in rows)
 
@@ -226,6 +226,10 @@ def _shown(key: dict[str, Any]) -> str:
 def _cell(name: str, value: Any) -> str:
     if name == "caveats":
         return facts(value) or "none"
+    if name == "cleared":
+        return clean(", ".join(value))
+    if name == "barred":
+        return clean(", ".join(f"{bar['thing']} ({bar['incident']})" for bar in value))
     return moment(value) if name.endswith("_at") else clean(f"{value}")
 
 

@@ -9,6 +9,7 @@ from tokenward.http.certificates import CertificateSource
 from tokenward.http.exchange import WHOLE_BODY
 from tokenward.http.reply import AsgiReply
 from tokenward.http.routing import Routes
+from tokenward.http.wire import WIRE_NAMES, Ja4Source, without
 from tokenward.kernel.refusals import Refusal
 from tokenward.limits.networks import TrustedProxies, client_address
 from tokenward.pipeline.flow import guard_call
@@ -37,6 +38,7 @@ class Gateway:
         *,
         trusted: TrustedProxies,
         certificates: CertificateSource,
+        ja4: Ja4Source | None = None,
         body_bytes_max: int,
         body_timeout_s: float,
     ) -> None:
@@ -45,15 +47,18 @@ class Gateway:
         self._draw_id = draw_id
         self._trusted = trusted
         self._certificates = certificates
+        self._ja4 = ja4 or Ja4Source()
+        # Proxies' words to us, and nobody else's business.
+        self._ours = frozenset((certificates.header, self._ja4.header)) - {b""}
         self._read_body = partial(read_body, limit_bytes=body_bytes_max, timeout_s=body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Decides on the raw path and method alone (S-2)."""
         header_list = tuple(scope["headers"])  # names are lower case (ASGI)
-        if self._certificates.header:  # a proxy's word to us, and nobody else's business
-            header_list = tuple(
-                each for each in header_list if each[0] != self._certificates.header
-            )
+        extensions = scope.get("extensions", {})
+        wire_names: tuple[bytes, ...] = extensions.get(WIRE_NAMES, ())
+        if self._ours:
+            header_list, wire_names = without(header_list, wire_names, self._ours)
         headers = combined(header_list)
         request_id = request_id_from(headers.get(b"x-request-id", b"")) or self._draw_id()
         reply = AsgiReply(receive, send)
@@ -74,13 +79,15 @@ class Gateway:
             query=scope["query_string"],
             headers=headers,
             header_list=header_list,
+            wire_names=wire_names,
+            ja4=self._ja4.ja4_of(scope),
             client_ip=client_address((scope.get("client") or ("",))[0], headers, self._trusted),
             certificate=self._certificates.certificate_of(scope),
             read_body=partial(
                 self._read_body,
                 receive,
                 int(length) if length is not None else None,
-                scope.get("extensions", {}).get(WHOLE_BODY),
+                extensions.get(WHOLE_BODY),
             ),
             has_come=partial(has_come, scope),
         )

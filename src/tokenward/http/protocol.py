@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 
 from tokenward.http.certificates import CLIENT_CERTIFICATE
 from tokenward.http.exchange import Exchange, Outlet
+from tokenward.http.wire import WIRE_NAMES
 
 # After an answer the caller may still be sending: closing then would reset the connection and
 # take the answer away from it. So we stop writing, read on into the void, and close soon.
@@ -96,6 +97,7 @@ class StrictConnection(HttpToolsProtocol):
         self._limits = limits
         self._certificate: bytes | None = None  # the caller's, as DER
         self._no = _MALFORMED
+        self._wire_names: list[bytes] = []  # beside `headers`, as the caller wrote them
         self._is_in_head = False
         self._is_whole = False  # the request has been read to its end
         self._is_deaf = False  # what still comes in is thrown away
@@ -152,12 +154,14 @@ class StrictConnection(HttpToolsProtocol):
             raise _RefusedError
         super().on_message_begin()
         self._no = _MALFORMED
+        self._wire_names = []
         self._is_in_head, self._is_whole = True, False
         self._raw_head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._is_in_head:  # uvicorn would add a trailer to the headers of a running request
             self._reject(_TRAILERS)
+        self._wire_names.append(name)
         self.headers.append((name.lower(), value))
         if len(self.headers) > self._limits.headers:
             self._reject(_TOO_LARGE)
@@ -180,8 +184,9 @@ class StrictConnection(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
         scope["query_string"] = query
+        scope["extensions"] = {WIRE_NAMES: tuple(self._wire_names)}
         if self._certificate is not None:
-            scope["extensions"] = {CLIENT_CERTIFICATE: self._certificate}
+            scope["extensions"][CLIENT_CERTIFICATE] = self._certificate
         # An answer that starts before the body has been read cannot be followed by another.
         self._wants_keep_alive = version == "1.1" and self.parser.should_keep_alive()
         exchange = Exchange(

@@ -25,7 +25,20 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     user_agent: str = ""
     proof_kind: str = ""
     proof_thumbprint: str = ""
+    client: str = ""
+    client_fingerprint: str = ""
+    country: str = ""
+    network: str = ""
+    network_kind: str = ""
+    system_hash: str = ""
+    tools_hash: str = ""
+    prefix_hash: str = ""
+    script: str = ""
+    unknown_signals: tuple[str, ...] = ()
+    log_e: float = 0.0
     evidence: tuple[str, ...] = ()
+    would: str = ""
+    incident: str = ""
     input_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
@@ -57,7 +70,8 @@ class Event(msgspec.Struct, kw_only=True, frozen=True):
     `key:enrolled` (its holder is known), `key:offered` (a new code), `key:misused` (evidence E1),
     `key:ending` (a live key ends within a week, or a day).
     Kinds of tokens: `family:revoked` (refresh tokens and what they gave out), `token:revoked`.
-    Of all of them: `incident:opened`, `records:restored` (a backup was put back and accepted).
+    Of all of them: `incident:opened`, `incident:undone` (it was a false alarm),
+    `incident:confirmed`, `records:restored` (a backup was put back and accepted).
     """
 
     ts: int

@@ -1,11 +1,15 @@
 """A chain of evidence and actions on one subject, told as a story a person can check."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 EvidenceClass = Literal["E1", "E2", "E3", "E4"]
 State = Literal["open", "confirmed", "false_alarm", "closed"]
+INCIDENT_CHARS: Final = 12
+"""An incident's id is `inc_` and so many base62 characters."""
+FREEZE: Final = "freeze"
+"""The action of an incident that froze its key; undoing it lets the key work again."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +26,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """What was stopped, and why. Times are Unix ms; `cost_before_stop_nusd` is what is known to
-    have been spent between the first sign and the stop."""
+    have been spent between the first sign and the stop.
+
+    `things` are those of the key that it barred (`keys.records.Bar`). `against` is what speaks
+    against a theft, `undo` what would undo what was done: both in plain words.
+    """
 
     id: str
     subject: str
@@ -34,3 +42,6 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     cost_before_stop_nusd: int = 0
     calls_before_stop: int = 0
+    things: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    undo: str = ""

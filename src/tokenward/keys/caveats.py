@@ -81,6 +81,12 @@ def allows_model(caveats: Caveats, model: str) -> Refusal | None:
     )
 
 
+def names_model(caveats: Caveats, model: str) -> bool:
+    """Whether the key's owner wrote this very model down. A pattern is no such word: `*`, or one
+    that a dearer model of tomorrow fits too, decides nothing about it."""
+    return model in caveats.models and not any(sign in model for sign in "*?[")
+
+
 def allows_any_model(caveats: Caveats) -> Refusal | None:
     """None if the key may use whatever model a call turns out to be about."""
     if not caveats.models:

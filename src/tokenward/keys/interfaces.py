@@ -5,6 +5,7 @@ from typing import Protocol
 from tokenward.kernel.incidents import Incident
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.keys.access_tokens import AccessToken
+from tokenward.keys.accusation import Judged
 from tokenward.keys.families import Family
 from tokenward.keys.records import Census, KeyRecord
 
@@ -60,6 +61,27 @@ class KeyStore(Protocol):
 
         False when the stored record is no longer `old` (somebody else was faster).
         """
+        ...
+
+    async def accuse(
+        self, key_id: str, incident: Incident, things: tuple[str, ...], *, freeze: bool
+    ) -> bool:
+        """Open the incident and do what it says (`keys.accusation.accuse`): bar things of the key
+        and, with `freeze`, stop it; in one transaction, carried on when the caller goes away.
+
+        False, and nothing is written, where there is nothing new, the key is unknown or revoked.
+        True also for an incident that is there already. Raises ValueError for things that no
+        policy makes.
+        """
+        ...
+
+    async def undo(self, incident_id: str, now_ms: int) -> Judged:
+        """A false alarm: what the incident barred is cleared, and a key that it froze works again.
+        Again, it changes nothing."""
+        ...
+
+    async def confirm(self, incident_id: str, now_ms: int) -> Judged:
+        """It was a theft: what it stopped stays so. Again, it changes nothing."""
         ...
 
     async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:

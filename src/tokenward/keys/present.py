@@ -34,7 +34,8 @@ def show_created(created: Created, caps: Sequence[JsonObject]) -> JsonObject:
 
 def show_key(record: KeyRecord, now_ms: int) -> JsonObject:
     """One row of `key list`, and `key show`. `old_secret_until`: the end of the longest grace
-    that runs, None when only the newest secret works."""
+    that runs, None when only the newest secret works. `barred` are things of it that an incident
+    stopped, `cleared` those that were barred by mistake."""
     graces_ms = [old.until_ms for old in record.old_secrets if now_ms < old.until_ms]
     return {
         "id": record.id,
@@ -51,4 +52,6 @@ def show_key(record: KeyRecord, now_ms: int) -> JsonObject:
         "old_secret_until": rfc3339(max(graces_ms, default=None)),
         "frozen_why": record.frozen_why,
         "revoked_why": record.revoked_why,
+        "cleared": [*record.cleared],
+        "barred": [{"thing": bar.thing, "incident": bar.incident} for bar in record.barred],
     }

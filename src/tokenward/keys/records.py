@@ -11,6 +11,10 @@ KEY_STATES = ("live", "frozen", "revoked", "expired")
 BINDINGS: Final = ("none", "dpop", "dpop+body", "mtls")
 OLD_SECRETS_MAX: Final = 3
 """How many replaced secrets of a key can be in their grace at once; the oldest is dropped."""
+CLEARED_MAX: Final = 32
+"""How many things of a key can be cleared; the oldest is dropped."""
+BARRED_MAX: Final = 32
+"""How many things of a key can be barred; one that finds no room freezes the key instead."""
 
 
 class Caveats(
@@ -54,6 +58,18 @@ class Enrolment:
     sealed: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A thing of a key that an incident stopped, until the incident is undone.
+
+    A thing is a short text made by the policy: `origin:…` is a program in a network, `model:…` a
+    model. What calls from there, or asks for that, is not let through; the key itself works.
+    """
+
+    thing: str
+    incident: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
     """A key as stored. `digest` is HMAC-SHA-256(pepper, whole key text); never the text itself.
@@ -61,6 +77,7 @@ class KeyRecord:
     `state` is `live`, `frozen` or `revoked`; a key past `expires_ms` is shown as `expired`.
     Rotation keeps the id, so caps, usage and history stay with the key. `holder` is the thumbprint
     of the public key (RFC 7638) or certificate (RFC 8705) it is bound to, "" while there is none.
+    `cleared` are things that were barred by mistake, oldest first: they are not barred again.
     """
 
     id: str
@@ -78,6 +95,8 @@ class KeyRecord:
     old_secrets: tuple[OldSecret, ...] = field(default=(), repr=False)
     holder: str = ""
     enrolment: Enrolment | None = field(default=None, repr=False)
+    cleared: tuple[str, ...] = ()
+    barred: tuple[Bar, ...] = ()
 
     @property
     def seen(self) -> Seen:

@@ -14,7 +14,7 @@ from functools import partial
 
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.refusals import Refusal
-from tokenward.pipeline import steps
+from tokenward.pipeline import scoring, steps
 from tokenward.pipeline.forward import forward
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.interfaces import Reply
@@ -22,7 +22,10 @@ from tokenward.pipeline.looking import look_again
 from tokenward.pipeline.notes import Notes
 from tokenward.pipeline.proving import prove, use_up_even_so
 from tokenward.pipeline.refusing import BUG, STORE_DOWN, refuse
-from tokenward.pipeline.stages import Arrived, Held, Settled
+from tokenward.pipeline.remembering import Remembered
+from tokenward.pipeline.responding import STEP_UP
+from tokenward.pipeline.stages import Arrived, Cleared, Held, Settled
+from tokenward.policy.verdict import Verdict
 
 
 async def guard_call(guard: Guard, arrived: Arrived, reply: Reply) -> None:
@@ -48,33 +51,39 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
     if isinstance(bound, Refusal):
         return bound
 
-    read = await steps.inspect(guard, bound)  # 3
+    read = await steps.inspect(guard, bound, notes)  # 3
     if isinstance(read, Refusal):
-        return await use_up_even_so(guard, bound, read, notes)
+        refusal = await use_up_even_so(guard, bound, read, notes)
+        return await scoring.score_refused(guard, bound, refusal, notes)
     notes.read(read)
+    remembered = await guard.ward.memory.recall(known.key.id)
 
     held = await steps.limit_and_hold(guard, read, reply, notes)  # 4
     if isinstance(held, Refusal):
         return held
     notes.hold(held)
     try:
-        return await _spend(guard, held, reply, notes)
+        return await _spend(guard, held, remembered, reply, notes)
     finally:
         held.place.leave()
 
 
-async def _spend(guard: Guard, held: Held, reply: Reply, notes: Notes) -> Refusal | None:
+async def _spend(
+    guard: Guard, held: Held, remembered: Remembered, reply: Reply, notes: Notes
+) -> Refusal | None:
     """Steps 5-10. From here on a hold is open, and every way out ends it."""
-    scored = steps.score(held)  # 5
-    known = held.read.bound.known
-    look = partial(look_again, guard, known)
-    with guard.running.enter(known.names, look) as running:
+    scored = scoring.score(guard, held, remembered, notes)  # 5
+    look = partial(look_again, guard, scored)
+    with guard.running.enter(held.read.bound.known.names, look) as running:
         cleared = steps.decide(scored, look())  # 6
-        if not isinstance(cleared, Refusal):
+        if isinstance(cleared, Cleared):
             answered = await forward(guard, cleared, reply, running, notes)  # 7
     if isinstance(cleared, Refusal):
-        await steps.void(guard, held, cleared)
+        await steps.void(guard, held, cleared.code)
         return cleared
+    if isinstance(cleared, Verdict):
+        await steps.void(guard, held, STEP_UP)
+        return await scoring.answer_verdict(guard, scored, notes)
     metered = steps.meter(answered)  # 8
     notes.meter(metered)
     settling = steps.settle(guard, metered)  # 9: in effect now, durable when awaited
@@ -85,5 +94,6 @@ async def _spend(guard: Guard, held: Held, reply: Reply, notes: Notes) -> Refusa
         notes.fault = type(fault).__name__
         return answered.refusal
     notes.settle(settled)
-    steps.learn(guard, settled)  # 10
+    steps.count_tokens(guard, settled)
+    scoring.learn_from(guard, settled, notes)  # 10
     return answered.refusal

@@ -150,6 +150,7 @@ async def forward(
         refusal=None if passage.has_started else reason,
         interruption=reason if passage.has_started else None,
         rest=answer if is_open else None,
+        said=reader.said() if reader is not None and outcome is Outcome.COMPLETE else "",
     )
 
 

@@ -18,6 +18,7 @@ from tokenward.limits.interfaces import Limiter
 from tokenward.pipeline.admitting import Admission
 from tokenward.pipeline.interfaces import Provider, Upstream
 from tokenward.pipeline.running import RunningCalls
+from tokenward.pipeline.ward import Ward
 from tokenward.prices.book import PriceBook
 
 WAITING_MAX: Final = 256
@@ -69,6 +70,7 @@ class Guard:
     providers: tuple[Provider, ...]
     upstreams: Mapping[str, Upstream]
     running: RunningCalls
+    ward: Ward
     limits: FlowLimits
     fingerprint: Callable[[bytes], str]
     count_tokens: Callable[[str, tuple[str, ...]], int | None]

@@ -13,7 +13,8 @@ from tokenward.keys import authenticate as keys
 from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.records import KeyRecord
 from tokenward.pipeline.guard import Guard
-from tokenward.pipeline.stages import Known
+from tokenward.pipeline.responding import look_at_bars
+from tokenward.pipeline.stages import Scored
 
 STALE_VIEW: Final = Refusal(
     "key:stale_view",
@@ -24,8 +25,10 @@ STALE_VIEW: Final = Refusal(
 )
 
 
-def look_again(guard: Guard, known: Known) -> Refusal | None:
-    """None while the key (and its token) is as good as when the call came."""
+def look_again(guard: Guard, scored: Scored) -> Refusal | None:
+    """None while the key (and its token) is as good as when the call came, and no incident has
+    barred what this call is."""
+    known = scored.held.read.bound.known
     if not guard.view.is_fresh():
         return STALE_VIEW
     record = guard.keys.cached(known.key.id)
@@ -36,7 +39,9 @@ def look_again(guard: Guard, known: Known) -> Refusal | None:
         now = still_good(guard, known.token, record)
     elif record is not known.key:
         now = keys.authenticate(known.presented, record, guard.pepper, guard.clock.now_ms())
-    return now if isinstance(now, Refusal) else None
+    if isinstance(now, Refusal):
+        return now
+    return look_at_bars(guard, scored, record) if record is not known.key else None
 
 
 def still_good(guard: Guard, token: AccessToken, record: KeyRecord | None) -> KeyRecord | Refusal:

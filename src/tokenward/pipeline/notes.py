@@ -3,10 +3,13 @@
 import traceback
 
 from tokenward.kernel.clock import Clock
+from tokenward.kernel.conversation import Conversation
 from tokenward.kernel.events import Record
 from tokenward.kernel.refusals import Refusal
+from tokenward.kernel.signals import Signals
 from tokenward.keys.format import PREFIX
 from tokenward.keys.records import KeyRecord
+from tokenward.pipeline.judging import Judged
 from tokenward.pipeline.relay import Passage
 from tokenward.pipeline.stages import Arrived, Bound, Held, Metered, Read, Settled
 
@@ -20,8 +23,10 @@ class Notes:
         "_record",
         "_resumed_s",
         "_sent_s",
+        "body",
         "fault",
         "has_started",
+        "said",
     )
 
     def __init__(self, arrived: Arrived, clock: Clock) -> None:
@@ -31,6 +36,10 @@ class Notes:
         self._first_byte_s: float | None = None
         self.has_started = False
         self.fault = ""
+        self.body = b""
+        """What came, for a look at a call that is refused as unreadable."""
+        self.said: Conversation | None = None
+        """What was said in it, until it is scored."""
         agent = arrived.headers.get(b"user-agent", b"")[:256]
         self._record = Record(
             ts=arrived.at_ms,
@@ -69,6 +78,29 @@ class Notes:
             self._record.held_nusd = held.hold.amount_nusd
         if held.output_limit is not None:
             self._record.max_tokens = held.output_limit
+
+    def score(self, call: Signals, judged: Judged) -> None:
+        """Step 5: what was seen of the caller, and what it amounts to."""
+        self.body, self.said = b"", None
+        record, content, verdict = self._record, call.content, judged.verdict
+        record.client, record.client_fingerprint = call.client.family, call.client.fingerprint
+        record.country, record.network = call.network.country, call.network.place
+        record.network_kind = call.network.kind
+        record.system_hash, record.tools_hash = content.system, content.tools
+        record.prefix_hash, record.script = content.prefix, content.script
+        record.unknown_signals = call.unknown
+        if judged.opinion.total:
+            record.log_e = round(judged.opinion.total, 2)
+        record.evidence += tuple(
+            f"{finding.kind} {finding.detector}: {finding.reason}" for finding in verdict.findings
+        )
+        if not verdict.acts and verdict.action != "allow":
+            record.would = verdict.action
+
+    def respond(self, refusal: Refusal) -> None:
+        """Step 6: the verdict refused it, under this incident."""
+        facts = dict(refusal.facts)
+        self._record.incident = str(facts.get("incident") or "")
 
     def send(self, now_s: float) -> None:
         """The request leaves for the provider."""

@@ -140,11 +140,15 @@ class RunningCalls:
         return frozenset(self._by_name.get(key_id, ()))
 
     def cut_unfit(self, key_id: str, reason: Refusal) -> int:
-        """Cut the key's running calls whose own credential is no longer good; how many."""
-        unfit = [call for call in self._by_name.get(key_id, ()) if _is_over(call.look())]
-        for call in unfit:
-            call.cut(reason)
-        return len(unfit)
+        """Cut the key's running calls that may no longer go on; how many. What is over for another
+        reason than its credential (an incident barred it) is told that one."""
+        count = 0
+        for call in tuple(self._by_name.get(key_id, ())):
+            refusal = call.look()
+            if refusal is not None and _is_over(refusal):
+                call.cut(refusal if refusal.code.startswith("stepup:") else reason)
+                count += 1
+        return count
 
     def count(self) -> int:
         """Calls under way now."""

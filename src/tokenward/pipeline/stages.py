@@ -11,12 +11,15 @@ from msgspec import Struct
 from tokenward.binding.certificates import Certificate
 from tokenward.binding.dpop import Proof
 from tokenward.kernel.refusals import Refusal
+from tokenward.kernel.signals import Signals
 from tokenward.kernel.usage import Usage
 from tokenward.keys.access_tokens import AccessToken
 from tokenward.keys.records import KeyRecord
 from tokenward.ledger.records import Charge, Hold, Settlement
 from tokenward.limits.interfaces import Place
 from tokenward.pipeline.interfaces import Answer, Provider
+from tokenward.pipeline.judging import Judged
+from tokenward.pipeline.remembering import Remembered
 from tokenward.prices.book import ModelPrice
 from tokenward.providers.ask import Ask, Request, Route
 from tokenward.providers.interfaces import Dialect, Reading
@@ -34,6 +37,10 @@ class Arrived(Struct, frozen=True, kw_only=True):
     query: bytes
     headers: dict[bytes, bytes]
     header_list: tuple[tuple[bytes, bytes], ...]
+    wire_names: tuple[bytes, ...] = ()
+    """The names in `header_list` as the caller wrote them; () where the server does not know."""
+    ja4: str = ""
+    """The caller's TLS, as a trusted proxy has measured it."""
     client_ip: str
     certificate: Certificate | None = None
     """The caller's TLS certificate (RFC 8705), None without one."""
@@ -100,17 +107,24 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 class Scored(Struct, frozen=True, kw_only=True):
-    """Step 5: the evidence of theft. No detector is configured yet, so there is none."""
+    """Step 5: who this looks like, and what policy makes of it. `remembered` is what the guard
+    knows of the key, for learning once the call has ended well."""
 
     held: Held
-    evidence: tuple[str, ...]
+    call: Signals
+    judged: Judged
+    remembered: Remembered
+
+    @property
+    def key(self) -> KeyRecord:
+        """The key as it was when the call came."""
+        return self.held.read.bound.known.key
 
 
 class Cleared(Struct, frozen=True, kw_only=True):
-    """Step 6: may be sent: the key was looked at again and is still live."""
+    """Step 6: may be sent: the verdict allows it, and the key was looked at again."""
 
     scored: Scored
-    verdict: str
 
     @property
     def read(self) -> Read:
@@ -149,6 +163,7 @@ class Answered(Struct, frozen=True, kw_only=True):
     `refusal` is what the caller must be told because nothing of an answer was sent to it;
     `interruption` is why an answer that was begun is not whole; `may_tell`: it is told as a last
     event. `rest` is the provider's answer whose last word was said but whose end was not read yet.
+    `said` is the beginning of what the model said, as far as it was heard.
     """
 
     cleared: Cleared
@@ -160,6 +175,7 @@ class Answered(Struct, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     interruption: Refusal | None = None
     rest: Answer | None = None
+    said: str = ""
 
 
 class Metered(Struct, frozen=True, kw_only=True):

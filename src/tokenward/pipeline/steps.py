@@ -4,6 +4,8 @@ from collections.abc import Awaitable
 from fnmatch import fnmatchcase
 from typing import Final
 
+from msgspec.structs import replace
+
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys import access_tokens
 from tokenward.keys import authenticate as keys
@@ -33,6 +35,7 @@ from tokenward.pipeline.stages import (
     Scored,
     Settled,
 )
+from tokenward.policy.verdict import Verdict
 from tokenward.providers.ask import Ask, Meter, Request
 
 IN_QUERY: Final = Refusal(
@@ -123,7 +126,7 @@ def _credentials(query: bytes) -> list[bytes]:
     return [value for name, _, value in parts if name.lower() in CREDENTIALS_IN_QUERY]
 
 
-async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
+async def inspect(guard: Guard, bound: Bound, notes: Notes) -> Read | Refusal:
     """Step 3: what is asked, may this key ask it, who serves it, and at which price?"""
     arrived, key = bound.known.arrived, bound.known.key
     not_allowed = allows_route(key.caveats, arrived.path)
@@ -132,6 +135,7 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     body = await arrived.read_body() if bound.body is None else bound.body
     if isinstance(body, Refusal):
         return body
+    notes.body = body
     request = Request(
         route=arrived.route,
         model_in_path=arrived.model_in_path,
@@ -143,6 +147,7 @@ async def inspect(guard: Guard, bound: Bound) -> Read | Refusal:
     ask = arrived.dialect.inspect(request)
     if isinstance(ask, Refusal):
         return ask
+    notes.said, ask = ask.said, replace(ask, said=None)  # texts must not live as long as the call
     not_allowed = _may_ask(bound.known, ask)
     if not_allowed is not None:
         return not_allowed
@@ -212,20 +217,19 @@ async def limit_and_hold(guard: Guard, read: Read, reply: Reply, notes: Notes) -
     return held
 
 
-def score(held: Held) -> Scored:
-    """Step 5: the evidence of theft. No detector is configured yet, so there is none."""
-    return Scored(held=held, evidence=())
+def decide(scored: Scored, refusal: Refusal | None) -> Cleared | Refusal | Verdict:
+    """Step 6: may it be sent? `refusal` is what a second look at the key found (R2); else the
+    verdict, where it refuses."""
+    if refusal is not None:
+        return refusal
+    verdict = scored.judged.verdict
+    return verdict if verdict.is_refused else Cleared(scored=scored)
 
 
-def decide(scored: Scored, refusal: Refusal | None) -> Cleared | Refusal:
-    """Step 6: the verdict. `refusal` is what a second look at the key found (R2)."""
-    return Cleared(scored=scored, verdict="allow") if refusal is None else refusal
-
-
-async def void(guard: Guard, held: Held, refusal: Refusal) -> None:
+async def void(guard: Guard, held: Held, why: str) -> None:
     """End the hold of a call that is refused before anything was sent."""
     if held.hold is not None:
-        await guard.ledger.void(held.hold, refusal.code, guard.clock.now_ms())
+        await guard.ledger.void(held.hold, why, guard.clock.now_ms())
 
 
 def meter(answered: Answered) -> Metered:
@@ -300,8 +304,8 @@ async def finish(answered: Answered, reply: Reply) -> None:
         await let_go(answered.rest)
 
 
-def learn(guard: Guard, settled: Settled) -> None:
-    """Step 10: what the key has used counts toward its tokens a minute."""
+def count_tokens(guard: Guard, settled: Settled) -> None:
+    """What the key has used counts toward its tokens a minute."""
     key, usage = settled.metered.answered.cleared.read.bound.known.key, settled.metered.usage
     if usage is not None and key.caveats.tpm is not None:
         guard.limiter.use(key.id, usage.total_tokens)

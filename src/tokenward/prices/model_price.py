@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tokenward.kernel.bound import CostBound
 from tokenward.kernel.money import NUSD_MAX, nusd_from_pico
+from tokenward.kernel.signals import price_level
 from tokenward.kernel.usage import Usage
 from tokenward.prices.rates import (
     BUCKETS,
@@ -63,11 +64,19 @@ class ModelPrice:
     covers: dict[Reach, Cover | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
+    level: int | None = field(init=False, repr=False, compare=False)
+    """How dear it is among models: the listed rate of its output, else of its dearest token
+    (`kernel.signals.price_level`). None where no token has a price."""
 
     def __post_init__(self) -> None:
         cards = (card for tariff in self.tariffs for card in tariff.every_card())
         starts = sorted({start for card in cards for start in card.starts})
         object.__setattr__(self, "starts", tuple(starts))
+        level = None
+        if self.tariffs:
+            row = self.tariffs[0].cards["", ""].row(0)
+            level = price_level(row[BUCKETS.index("output")] or dearest(row[:_TOKENS]) or 0)
+        object.__setattr__(self, "level", level)
 
     def bound(
         self,

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from tokenward.providers.hearing import DOCUMENT_BYTES, HEARD_CHARS
 from tokenward.providers.interfaces import Reading
 
 Count = Annotated[int, Meta(ge=0, le=2**40)]
@@ -37,18 +38,38 @@ class PassingReader:
         """What was given."""
         return self._reading
 
+    def said(self) -> str:
+        """Nothing: it was not read."""
+        return ""
+
 
 class DocumentReader:
     """Passes one document on as it comes, and reads it when it is whole.
 
-    Holds at most `limit` bytes of it; a longer one passes unread.
+    Holds at most `limit` bytes of it; a longer one passes unread. `hear` finds the text in it.
     """
 
-    __slots__ = ("_body", "_limit", "_overflowed", "_read", "_reading", "is_final")
+    __slots__ = (
+        "_body",
+        "_hear",
+        "_limit",
+        "_overflowed",
+        "_read",
+        "_reading",
+        "_said",
+        "is_final",
+    )
 
-    def __init__(self, read: Callable[[bytes], Reading], limit: int = ANSWER_LIMIT) -> None:
+    def __init__(
+        self,
+        read: Callable[[bytes], Reading],
+        limit: int = ANSWER_LIMIT,
+        hear: Callable[[bytes], str] | None = None,
+    ) -> None:
         self._read = read
         self._limit = limit
+        self._hear = hear
+        self._said = ""
         self._overflowed = False
         self._body = bytearray()
         self._reading = UNFINISHED
@@ -67,12 +88,18 @@ class DocumentReader:
         """Nothing is left for the caller; the reading is final."""
         body = bytes(self._body)
         self._reading = too_long(self._limit) if self._overflowed else self._read(body)
+        if self._hear is not None and 0 < len(body) <= DOCUMENT_BYTES:
+            self._said = self._hear(body)[:HEARD_CHARS]
         self._body.clear()
         return b""
 
     def reading(self) -> Reading:
         """Without usage until the document ended."""
         return self._reading
+
+    def said(self) -> str:
+        """Nothing until the document ended."""
+        return self._said
 
 
 def too_long(limit: int) -> Reading:

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
+from tokenward.kernel.conversation import Conversation
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.usage import Usage
+
+NO_LIMIT: Final = "some servers read an output limit of 0 as none"
+"""Why a limit of 0 holds nothing (`Ask.output_open`)."""
 
 
 class Meter(StrEnum):
@@ -86,3 +91,10 @@ class Ask(Struct, frozen=True, kw_only=True, gc=False):
     them needs no second look through the body."""
     counted_text: tuple[str, ...] = ()
     """Texts of the request, for an exact token count where the cheap bound does not fit."""
+    said: Conversation | None = None
+    """What was said, for those who look for theft; None where the route carries no text."""
+
+    @property
+    def output_named(self) -> int | None:
+        """The output limit as the caller wrote it: 0 too, which no bound may rely on."""
+        return 0 if self.output_open == NO_LIMIT else self.output_asked

@@ -62,3 +62,7 @@ class DecodingReader:
         if self._problem:
             return Reading(usage=None, problem=self._problem)
         return self._inner.reading()
+
+    def said(self) -> str:
+        """What the decoded copy said."""
+        return self._inner.said()

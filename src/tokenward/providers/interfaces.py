@@ -45,6 +45,11 @@ class Reader(Protocol):
         """What is known now; final after `finish`."""
         ...
 
+    def said(self) -> str:
+        """The beginning of what the model said so far, of the first choice; "" where it said
+        nothing or that cannot be read. Enough to know the answer again, see `hearing.py`."""
+        ...
+
 
 class Dialect(Protocol):
     """One provider's way of speaking. Stateless and pure."""

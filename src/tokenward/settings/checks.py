@@ -11,7 +11,16 @@ from tokenward.kernel.names import check_name
 from tokenward.ledger.cap_text import parse_cap
 from tokenward.limits.networks import trusted_proxies
 from tokenward.settings.references import check_reference
-from tokenward.settings.shape import Alerts, Keys, Ledger, PriceOverride, Provider, Server, Written
+from tokenward.settings.shape import (
+    Alerts,
+    Keys,
+    Ledger,
+    Network,
+    PriceOverride,
+    Provider,
+    Server,
+    Written,
+)
 from tokenward.settings.stores import check_store
 from tokenward.settings.urls import check_base_url, check_webhook
 from tokenward.settings.workloads import check_workloads
@@ -27,6 +36,7 @@ _GLOB: Final = re.compile(r"[\x21-\x7e]{1,256}")
 def check(settings: Written) -> None:
     """ValueError for the first thing that cannot work."""
     _check_server(settings.server)
+    _check_network(settings.network)
     check_store(settings.store)
     _check_ledger(settings.ledger, settings.server)
     for place, provider in enumerate(settings.providers):
@@ -59,6 +69,7 @@ def _check_server(server: Server) -> None:
             "like x-forwarded-for; Forwarded (RFC 7239) is not understood"
         )
     _check_certificates(server)
+    _check_ja4(server)
     _check_public_urls(server.public_urls)
     try:
         ZoneInfo(server.zone)
@@ -69,6 +80,14 @@ def _check_server(server: Server) -> None:
         ) from None
     if "\x00" in server.data_dir:
         raise ValueError("server.data_dir: is not a path")
+
+
+def _check_network(network: Network) -> None:
+    """Whether the files are there and can be read is seen when the guard starts."""
+    for name in network.__struct_fields__:
+        value = getattr(network, name)
+        if any("\x00" in path for path in ([value] if isinstance(value, str) else value)):
+            raise ValueError(f"network.{name}: is not a path")
 
 
 def _check_certificates(server: Server) -> None:
@@ -98,6 +117,25 @@ def _check_certificates(server: Server) -> None:
         raise ValueError(
             "server.client_certificate_header: name the proxy that writes it in "
             "server.trusted_proxies; nobody else is believed"
+        )
+
+
+def _check_ja4(server: Server) -> None:
+    header = server.ja4_header
+    if not header:
+        return
+    if _HEADER.fullmatch(header) is None or header.lower() in _NO_CERTIFICATE_IN:
+        raise ValueError(
+            "server.ja4_header: must be the name of a header that holds a JA4 and nothing else, "
+            "like x-ja4"
+        )
+    for name in ("client_address_header", "client_certificate_header"):
+        if header.lower() == getattr(server, name).lower():
+            raise ValueError(f"server.ja4_header: the same as server.{name}")
+    if not server.trusted_proxies:
+        raise ValueError(
+            "server.ja4_header: name the proxy that writes it in server.trusted_proxies; nobody "
+            "else is believed"
         )
 
 

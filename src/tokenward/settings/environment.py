@@ -60,7 +60,7 @@ def _overridable() -> dict[str, object]:
             continue
         hints = get_type_hints(section.type.cls, include_extras=True)
         for field in section.type.fields:
-            if not isinstance(field.type, inspect.VarTupleType):
+            if not isinstance(field.type, inspect.VarTupleType | inspect.DictType):
                 variable = f"{PREFIX}{section.encode_name}__{field.encode_name}".upper()
                 kinds[variable] = hints[field.name]
     return kinds

@@ -14,6 +14,8 @@ LATER: Final = {
 """Tables that the documentation names and this version does not have."""
 
 SHAPE: Final = inspect.type_info(Written)
+ANY_NAME: Final = {"prices": "MODEL", "policy.project": "NAME"}
+"""Tables in which people choose the names, and what stands for one."""
 
 
 def check_names(tables: dict[str, object]) -> None:
@@ -36,7 +38,7 @@ def dotted_names(shape: inspect.Type, at: str = "") -> Iterator[str]:
             name = field.encode_name
             yield from dotted_names(field.type, f"{at}.{name}" if at else name)
     elif isinstance(shape, inspect.DictType):
-        yield from dotted_names(shape.value_type, f"{at}.MODEL")
+        yield from dotted_names(shape.value_type, f"{at}.{ANY_NAME[at]}")
     elif isinstance(shape, inspect.VarTupleType) and isinstance(
         shape.item_type, inspect.StructType
     ):

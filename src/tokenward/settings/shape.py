@@ -37,11 +37,23 @@ class Server(_Table, frozen=True, kw_only=True):
     trusted_proxies: Texts = ()
     client_address_header: Text = "x-forwarded-for"
     client_certificate_header: str = ""
+    ja4_header: str = ""
     public_urls: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
     tls_certificate: Annotated[str, Meta(max_length=1_024)] = ""
     tls_key: Annotated[str, Meta(max_length=1_024)] = ""
     tls_client_ca: Texts = ()
     zone: Text = "UTC"
+
+
+class Network(_Table, frozen=True, kw_only=True):
+    """`[network]`: what tells networks apart; paths start at the folder of the settings."""
+
+    country_db: Annotated[str, Meta(max_length=1_024)] = ""
+    asn_db: Annotated[str, Meta(max_length=1_024)] = ""
+    kind_db: Annotated[str, Meta(max_length=1_024)] = ""
+    datacenters: Texts = ()
+    vpns: Texts = ()
+    tor: Texts = ()
 
 
 class Store(_Table, frozen=True, kw_only=True):
@@ -148,10 +160,23 @@ class Workload(_Table, frozen=True, kw_only=True):
     allow_plain_http: bool = False
 
 
+class PolicyProject(_Table, frozen=True, kw_only=True):
+    """`[policy.project.NAME]`: what its keys are for, and whether evidence acts on them."""
+
+    mode: Literal["", "enforce", "observe"] = ""
+    kind: Literal["", "developer", "app", "public"] = ""
+    hold_dearer_models: bool | None = None
+
+
 class Policy(_Table, frozen=True, kw_only=True):
-    """`[policy]`: whether evidence of theft acts. Keys, limits and caps always do."""
+    """`[policy]`: what evidence of theft may do. Keys, limits and caps always act. The rates are
+    the false alarms that are accepted, a key and month."""
 
     mode: Literal["enforce", "observe"] = "enforce"
+    false_challenges_per_key_month: Annotated[float, Meta(ge=1e-6, le=1)] = 0.01
+    false_freezes_per_key_month: Annotated[float, Meta(ge=1e-6, le=1)] = 0.001
+    hold_dearer_models: bool = True
+    project: dict[str, PolicyProject] = {}
 
 
 class Alerts(_Table, frozen=True, kw_only=True):
@@ -197,6 +222,7 @@ class Written(_Table, frozen=True, kw_only=True):
     workloads: Annotated[tuple[Workload, ...], Meta(max_length=256)] = msgspec.field(
         name="workload", default=()
     )
+    network: Network = Network()
     policy: Policy = Policy()
     alerts: Alerts = Alerts()
     admin: Admin = Admin()

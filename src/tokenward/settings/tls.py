@@ -4,6 +4,7 @@ from ssl import SSLContext
 
 from tokenward.http.certificates import CertificateSource
 from tokenward.http.tls import server_context
+from tokenward.http.wire import Ja4Source
 from tokenward.limits.networks import trusted_proxies
 from tokenward.settings.shape import Settings
 
@@ -14,6 +15,15 @@ def certificate_source(settings: Settings) -> CertificateSource:
     return CertificateSource(
         trusted_proxies(server.trusted_proxies, server.client_address_header),
         server.client_certificate_header.lower().encode("ascii"),
+    )
+
+
+def ja4_source(settings: Settings) -> Ja4Source:
+    """Whose word about the TLS of callers counts, and where it stands."""
+    server = settings.server
+    return Ja4Source(
+        trusted_proxies(server.trusted_proxies, server.client_address_header),
+        server.ja4_header.lower().encode("ascii"),
     )
 
 

@@ -10,6 +10,7 @@
 from typing import Protocol
 
 from tokenward.binding.interfaces import ReplayStore
+from tokenward.detectors.interfaces import Pasts
 from tokenward.kernel.events import Event, Record
 from tokenward.kernel.incidents import Incident
 from tokenward.keys.interfaces import GrantStore, KeyStore, View, Watcher
@@ -67,6 +68,8 @@ class Store(Protocol):
     def records(self) -> Records: ...
     @property
     def incidents(self) -> Incidents: ...
+    @property
+    def pasts(self) -> Pasts: ...
     @property
     def proofs(self) -> ReplayStore: ...
     @property

@@ -8,18 +8,21 @@ import msgspec
 from tokenward.kernel.errors import StoreError
 from tokenward.kernel.events import Event
 from tokenward.kernel.moments import rfc3339
-from tokenward.keys.records import Caveats, Enrolment, KeyRecord, OldSecret
+from tokenward.keys.records import Bar, Caveats, Enrolment, KeyRecord, OldSecret
 from tokenward.ledger.notes import KeyNote, Notebook
 
 KEY_COLUMNS: Final = (
     "SELECT id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
-    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment FROM keys "
+    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment, cleared, barred "
+    "FROM keys "
 )
 ENDING_DAYS: Final = (1, 7)
 """How long before a key's end people are told, shortest first."""
 _caveats: Final = msgspec.json.Decoder(Caveats)
 _old_secrets: Final = msgspec.json.Decoder(tuple[OldSecret, ...])
 _enrolment: Final = msgspec.json.Decoder(Enrolment)
+_cleared: Final = msgspec.json.Decoder(tuple[str, ...])
+_barred: Final = msgspec.json.Decoder(tuple[Bar, ...])
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -29,7 +32,7 @@ def key_row(record: KeyRecord) -> tuple[object, ...]:
         record.id, record.digest, record.account, record.project, record.name, record.state,
         _text(record.caveats), record.created_ms, record.expires_ms, record.last_used_ms,
         record.frozen_why, record.revoked_why, _text(record.old_secrets), record.holder,
-        _enrolment_text(record),
+        _enrolment_text(record), _text(record.cleared), _text(record.barred),
     )  # fmt: skip
 
 
@@ -39,7 +42,7 @@ def changing_values(record: KeyRecord) -> tuple[object, ...]:
     return (
         record.digest, record.name, record.state, _text(record.caveats), record.expires_ms,
         record.frozen_why, record.revoked_why, _text(record.old_secrets), record.holder,
-        _enrolment_text(record),
+        _enrolment_text(record), _text(record.cleared), _text(record.barred),
     )  # fmt: skip
 
 
@@ -49,6 +52,7 @@ def read_key(row: tuple[Any, ...]) -> KeyRecord:
     try:
         caveats, old_secrets = _caveats.decode(row[6]), _old_secrets.decode(row[12])
         enrolment = _enrolment.decode(row[14]) if row[14] else None
+        cleared, barred = _cleared.decode(row[15]), _barred.decode(row[16])
     except ValueError as error:
         raise StoreError(
             f"the key {row[0]} cannot be read ({error}), so it opens nothing here. A newer "
@@ -70,6 +74,8 @@ def read_key(row: tuple[Any, ...]) -> KeyRecord:
         old_secrets=old_secrets,
         holder=row[13],
         enrolment=enrolment,
+        cleared=cleared,
+        barred=barred,
     )
 
 
@@ -77,7 +83,7 @@ def decided_on(record: KeyRecord) -> tuple[object, ...]:
     """What a step of a key's life is decided on: the same before and after, or it starts over."""
     return (
         record.state, record.digest, record.old_secrets, record.holder, record.enrolment,
-        record.caveats,
+        record.caveats, record.cleared, record.barred,
     )  # fmt: skip
 
 

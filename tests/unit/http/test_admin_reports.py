@@ -60,6 +60,8 @@ async def test_every_answer_has_the_shape_that_the_document_promises(world: Worl
         ("POST", "/caps/reconcile", {}, ""),
         ("GET", "/incidents", None, ""),
         ("GET", "/incidents/{id}", None, ""),
+        ("POST", "/incidents/{id}/confirm", {}, ""),
+        ("POST", "/incidents/{id}/undo", {}, ""),
         ("GET", "/usage", None, "by=key"),
         ("GET", "/events", None, ""),
         ("GET", "/records", None, ""),

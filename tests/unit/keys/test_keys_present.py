@@ -1,6 +1,7 @@
 """The JSON shapes of keys."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from tokenward.kernel.secret import Secret
 from tokenward.keys.caveats import read_caveats
 from tokenward.keys.life import Created, KeyDraft, create, freeze, rotate
 from tokenward.keys.present import show_created, show_key
+from tokenward.keys.records import Bar
 
 NOW = 1_767_322_800_000
 DAY = 86_400_000
@@ -71,7 +73,18 @@ def test_a_listed_key_shows_its_state_and_caveats(made: Created) -> None:
         "old_secret_until": None,
         "frozen_why": "",
         "revoked_why": "",
+        "cleared": [],
+        "barred": [],
     }
+
+
+def test_a_key_shows_what_is_barred_by_which_incident_and_what_was_cleared(made: Created) -> None:
+    record = replace(
+        made.record, cleared=("origin:4f2a@DE",), barred=(Bar("model:gpt-5", "inc_1"),)
+    )
+    shown = show_key(record, NOW)
+    assert shown["cleared"] == ["origin:4f2a@DE"]
+    assert shown["barred"] == [{"thing": "model:gpt-5", "incident": "inc_1"}]
 
 
 def test_the_state_follows_the_clock_and_the_freeze(made: Created) -> None:

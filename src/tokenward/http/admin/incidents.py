@@ -6,6 +6,7 @@ from tokenward.http.admin.shapes import IncidentShape
 from tokenward.kernel.incidents import Incident
 from tokenward.kernel.moments import rfc3339
 from tokenward.kernel.refusals import Refusal
+from tokenward.keys.accusation import Judged
 
 LIST_MAX = 1000
 
@@ -32,13 +33,33 @@ async def index(office: Office, ask: NewestIncidents) -> list[IncidentShape]:
 async def show(office: Office, ask: OneIncident) -> IncidentShape | Refusal:
     """One incident."""
     incident = await office.incidents.find(ask.id)
-    if incident is None:
-        return Refusal(
-            "incident:unknown",
-            404,
-            f"There is no incident {ask.id[:40]!r}. See: tokenward incident list",
-        )
-    return _shown(incident)
+    return _unknown(ask.id) if incident is None else _shown(incident)
+
+
+async def undo(office: Office, ask: OneIncident) -> IncidentShape | Refusal:
+    """A false alarm: what the incident stopped works again, and what it barred is cleared."""
+    return _judged(await office.keys.undo(ask.id, office.clock.now_ms()), ask.id)
+
+
+async def confirm(office: Office, ask: OneIncident) -> IncidentShape | Refusal:
+    """It was a theft: what was stopped stays so."""
+    return _judged(await office.keys.confirm(ask.id, office.clock.now_ms()), ask.id)
+
+
+def _judged(judged: Judged, named: str) -> IncidentShape | Refusal:
+    if judged.incident is None:
+        return _unknown(named)
+    if judged.why_not:
+        return Refusal("incident:final", 409, judged.why_not)
+    return _shown(judged.incident)
+
+
+def _unknown(named: str) -> Refusal:
+    return Refusal(
+        "incident:unknown",
+        404,
+        f"There is no incident {named[:40]!r}. See: tokenward incident list",
+    )
 
 
 def _shown(incident: Incident) -> IncidentShape:
@@ -63,4 +84,7 @@ def _shown(incident: Incident) -> IncidentShape:
         ],
         "cost_before_stop_nusd": incident.cost_before_stop_nusd,
         "calls_before_stop": incident.calls_before_stop,
+        "things": [*incident.things],
+        "against": [*incident.against],
+        "undo": incident.undo,
     }

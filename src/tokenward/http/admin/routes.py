@@ -35,6 +35,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     route("GET", "/usage", "What was spent", reports.usage),
     route("GET", "/incidents", "What was stopped, newest first", incidents.index),
     route("GET", "/incidents/{id}", "Show an incident", incidents.show),
+    route("POST", "/incidents/{id}/undo", "Undo a false alarm", incidents.undo),
+    route("POST", "/incidents/{id}/confirm", "Confirm a theft", incidents.confirm),
     route("GET", "/events", "What there is to hear of", reports.events),
     route("GET", "/records", "One record a request", reports.records),
 )

@@ -66,9 +66,17 @@ class CreatedShape(TypedDict):
     enrolment_until: str | None
 
 
+class BarShape(TypedDict):
+    """What of a key an incident stopped: `origin:…` or `model:…`."""
+
+    thing: str
+    incident: str
+
+
 class KeyShape(TypedDict):
     """A key without its secret. `old_secret_until`: until when a rotated secret still works;
-    `holder`: the thumbprint of who holds a bound key, "" until somebody enrolled."""
+    `holder`: the thumbprint of who holds a bound key, "" until somebody enrolled; `cleared`: what
+    was barred by mistake and is not barred again."""
 
     id: str
     state: str
@@ -84,6 +92,8 @@ class KeyShape(TypedDict):
     old_secret_until: str | None
     frozen_why: str
     revoked_why: str
+    cleared: list[str]
+    barred: list[BarShape]
 
 
 class StoppedShape(KeyShape):
@@ -155,8 +165,9 @@ EvidenceShape = TypedDict(
 
 
 class IncidentShape(TypedDict):
-    """What was stopped, when, and on which evidence. The last two are what is known to have been
-    called and spent between the first sign and the stop."""
+    """What was stopped, when, and on which evidence. `…_before_stop` is what is known to have been
+    called and spent between the first sign and the stop. `things` of the key were barred by it;
+    `against` is what speaks against a theft, `undo` what would undo what was done."""
 
     id: str
     subject: str
@@ -168,6 +179,9 @@ class IncidentShape(TypedDict):
     evidence: list[EvidenceShape]
     cost_before_stop_nusd: int
     calls_before_stop: int
+    things: list[str]
+    against: list[str]
+    undo: str
 
 
 class DoctorShape(TypedDict):

@@ -19,7 +19,7 @@ from tokenward.http.oauth.service import Service
 from tokenward.http.oauth.token import asked_scope, denied_scope
 from tokenward.http.oauth.visit import Visit
 from tokenward.kernel.ids import base62_text
-from tokenward.kernel.incidents import Evidence, Incident
+from tokenward.kernel.incidents import INCIDENT_CHARS, Evidence, Incident
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys.access_tokens import family_name, is_still_good
@@ -29,7 +29,6 @@ from tokenward.keys.records import KeyRecord
 from tokenward.keys.scopes import Scope, narrowed, read_scope
 
 REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - a grant's name
-INCIDENT_CHARS: Final = 12
 TRIES_MAX: Final = 50
 """Each failed try means that another request was faster, and the table has few ways to go on."""
 _NO_CERTIFICATE: Final = denied_proof(wording.NO_CERTIFICATE)

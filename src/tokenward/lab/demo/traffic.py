@@ -19,7 +19,7 @@ DEAR_MODEL: Final = "claude-opus-5-5"
 DEAR_PROMPT: Final = (
     "Write the longest essay you can. [[standin output_tokens=4000 chunks=20 gap_ms=5]]"
 )
-STOPS: Final = ("cap:reached", "proof:missing")
+STOPS: Final = ("cap:reached", "proof:missing", "stepup:required", "key:frozen")
 """Refusals that end a theft."""
 GIVES_UP_AFTER: Final = 16
 """Refusals in a row after which the thief leaves the key alone."""

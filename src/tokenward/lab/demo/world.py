@@ -89,7 +89,8 @@ def _write_settings(folder: Path, provider_url: str) -> None:
         f'credential = "env:DEMO_PROVIDER_KEY"\nmodels = ["{models}"]\n'
         for dialect, models in _DIALECTS.items()
     )
-    text = f'{providers}\n[admin]\ntoken = "file:data/admin.token"\n'
+    observed = '[policy.project.observed]\nmode = "observe"\n'
+    text = f'{providers}\n{observed}[admin]\ntoken = "file:data/admin.token"\n'
     (folder / "tokenward.toml").write_text(text, encoding="utf-8")
 
 

@@ -7,13 +7,16 @@ from msgspec.json import Decoder
 
 from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import ANSWER_LIMIT, UNFINISHED, too_long
+from tokenward.providers.anthropic.hearing import delta_text
 from tokenward.providers.anthropic.usage import UsageReport, merge, to_usage
+from tokenward.providers.hearing import Hearing
 from tokenward.providers.interfaces import Reading
 from tokenward.providers.sse import EventSplitter, event_data, event_name
 
 _CONTENT_EVENTS: Final = frozenset(
     (b"content_block_start", b"content_block_delta", b"content_block_stop", b"ping")
 )
+_DELTA: Final = b"content_block_delta"
 
 
 class _Problem(Struct):
@@ -67,6 +70,7 @@ class StreamReader:
         "_doubts",
         "_events",
         "_has_ended",
+        "_hearing",
         "_is_counted",
         "_model",
         "_most",
@@ -84,6 +88,7 @@ class StreamReader:
         self._is_counted = False
         self._has_ended = False
         self._wrong: Reading | None = None
+        self._hearing = Hearing(delta_text)
         self.is_final = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -91,15 +96,15 @@ class StreamReader:
         for event in self._events.feed(chunk):
             if self._events.overflowed:
                 self._wrong = too_long(ANSWER_LIMIT)
-            elif self._wrong is None and event_name(event) not in _CONTENT_EVENTS:
-                self._take(event_data(event))
+            elif self._wrong is None:
+                self._see(event)
         return chunk
 
     def finish(self) -> bytes:
         """Nothing is left: all was passed on. A last event without its blank line counts."""
         last = self._events.rest()
-        if last and self._wrong is None and event_name(last) not in _CONTENT_EVENTS:
-            self._take(event_data(last))
+        if last and self._wrong is None:
+            self._see(last)
         return b""
 
     def reading(self) -> Reading:
@@ -112,6 +117,17 @@ class StreamReader:
             return Reading(usage=None, model=self._model, problem=UNFINISHED.problem)
         usage = to_usage(report, self._most, self._doubts)
         return Reading(usage=usage, model=self._model)
+
+    def said(self) -> str:
+        """The text of what was said, without thoughts."""
+        return self._hearing.said()
+
+    def _see(self, event: bytes) -> None:
+        name = event_name(event)
+        if name not in _CONTENT_EVENTS:
+            self._take(event_data(event))
+        elif name == _DELTA and not self._hearing.is_full:
+            self._hearing.hear(event_data(event))
 
     def _take(self, data: bytes) -> None:
         if not data:
@@ -132,6 +148,8 @@ class StreamReader:
                     self._is_counted = True
                 if event.delta is not None and event.delta.stop_reason:
                     self._has_ended = True
+            case "content_block_delta":  # from a server that does not name its events
+                self._hearing.hear(data)
             case "message_stop":
                 self._has_ended = self.is_final = True
             case "error":

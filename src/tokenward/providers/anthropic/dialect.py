@@ -9,6 +9,7 @@ from tokenward.kernel.secret import Secret
 from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import DocumentReader, PassingReader, encoded, rejected
 from tokenward.providers.anthropic.answer import StreamReader, read_document
+from tokenward.providers.anthropic.hearing import message_text
 from tokenward.providers.anthropic.request import read_count_tokens, read_messages
 from tokenward.providers.ask import Ask, Meter, Request, Route
 from tokenward.providers.decoding import reader_of_encoded
@@ -82,7 +83,7 @@ class AnthropicDialect:
         if ask.route.meter is Meter.FREE:
             return PassingReader(Reading(usage=Usage(), model=ask.model))
         given = dict(headers)
-        reader: Reader = DocumentReader(partial(read_document, most=ask.most))
+        reader: Reader = DocumentReader(partial(read_document, most=ask.most), hear=message_text)
         if given.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             reader = StreamReader(ask.most)
         encoding = given.get(b"content-encoding", b"")

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from tokenward.kernel.json_text import JsonObject
 from tokenward.kernel.usage import Usage
 from tokenward.providers.anthropic.content import cache_ttl, most_tokens, what_is_open
+from tokenward.providers.anthropic.conversation import messages_said
 from tokenward.providers.anthropic.tools import ToolCost, tool_cost
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.request_body import (
@@ -69,6 +70,7 @@ def read_messages(request: Request) -> Ask:
         open_ended=open_ended,
         rounds=tools.rounds,
         unbounded=_unbounded_field(body) or tools.unbounded,
+        said=messages_said(body),
     )
 
 
@@ -77,7 +79,7 @@ def read_count_tokens(request: Request) -> Ask:
     body = read_object(request)
     model = as_model_name(body.get("model"), "model")
     _check_messages(body)
-    return Ask(route=request.route, model=model, has_output=False)
+    return Ask(route=request.route, model=model, has_output=False, said=messages_said(body))
 
 
 def _check_messages(body: JsonObject) -> None:

@@ -11,8 +11,10 @@ from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import ANSWER_LIMIT, UNFINISHED, Count, too_long
 from tokenward.providers.ask import Ask
 from tokenward.providers.gemini.elements import ElementSplitter
+from tokenward.providers.gemini.hearing import answer_text
 from tokenward.providers.gemini.tools import is_billed_a_prompt
 from tokenward.providers.gemini.usage import Context, UsageReport, merge, to_usage
+from tokenward.providers.hearing import Hearing
 from tokenward.providers.interfaces import Reading
 from tokenward.providers.sse import EventSplitter, event_data
 
@@ -134,7 +136,7 @@ class StreamReader:
     candidate has said why it ended.
     """
 
-    __slots__ = ("_account", "_pieces", "_unwrap", "is_final")
+    __slots__ = ("_account", "_hearing", "_pieces", "_unwrap", "is_final")
 
     def __init__(
         self,
@@ -145,6 +147,7 @@ class StreamReader:
         self._account = account
         self._pieces = pieces
         self._unwrap = unwrap
+        self._hearing = Hearing(answer_text)
         self.is_final = False
 
     def feed(self, chunk: bytes) -> bytes:
@@ -154,17 +157,25 @@ class StreamReader:
             self._account.problem = too_long(ANSWER_LIMIT).problem
         else:
             for piece in pieces:
-                self._account.take(self._unwrap(piece))
+                self._take(self._unwrap(piece))
         return chunk
 
     def finish(self) -> bytes:
         """Nothing is left: all was passed on. A last event without its blank line counts."""
-        self._account.take(self._unwrap(self._pieces.rest()))
+        self._take(self._unwrap(self._pieces.rest()))
         return b""
 
     def reading(self) -> Reading:
         """Without usage until every candidate has ended."""
         return self._account.reading(needs_end=True)
+
+    def said(self) -> str:
+        """The text of the first candidate, without its thoughts."""
+        return self._hearing.said()
+
+    def _take(self, data: bytes) -> None:
+        self._account.take(data)
+        self._hearing.hear(data)
 
 
 def sse_reader(account: Account) -> StreamReader:

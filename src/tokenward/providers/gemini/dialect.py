@@ -11,6 +11,7 @@ from tokenward.providers.ask import Ask, Meter, Request, Route
 from tokenward.providers.decoding import reader_of_encoded
 from tokenward.providers.gemini.answer import Account, array_reader, read_document, sse_reader
 from tokenward.providers.gemini.errors import error_body
+from tokenward.providers.gemini.hearing import answer_text
 from tokenward.providers.gemini.request import read_count_tokens, read_embed, read_generate
 from tokenward.providers.gemini.rewriting import set_output_limit
 from tokenward.providers.interfaces import Headers, Reader, Reading
@@ -91,7 +92,7 @@ class GeminiDialect:
         given = dict(headers)
         tier = given.get(b"x-gemini-service-tier", b"").decode("latin-1").lower()
         account = Account(ask, tier)
-        reader: Reader = DocumentReader(partial(read_document, account=account))
+        reader: Reader = DocumentReader(partial(read_document, account=account), hear=answer_text)
         if given.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             reader = sse_reader(account)
         elif ask.stream:

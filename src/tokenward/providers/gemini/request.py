@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tokenward.kernel.json_text import JsonObject
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.gemini.content import measure
+from tokenward.providers.gemini.conversation import embed_said, generate_said
 from tokenward.providers.gemini.proto_json import (
     count_field,
     field,
@@ -70,6 +71,7 @@ def read_generate(request: Request, *, is_stream: bool) -> Ask:
         open_ended=content.open_ended or tools.open_ended,
         unbounded=_unbounded_field(body, config) or tools.unbounded or unbounded_kind,
         given={name: body[name] for name in (CONFIG, snake_case(CONFIG)) if name in body},
+        said=generate_said(body),
     )
 
 
@@ -87,6 +89,7 @@ def read_embed(request: Request) -> Ask:
         most=content.most,
         has_output=False,
         open_ended=content.open_ended,
+        said=embed_said(body),
     )
 
 
@@ -96,7 +99,7 @@ def read_count_tokens(request: Request) -> Ask:
     body = read_object(request)
     for item in (body, object_field(body, "generateContentRequest")):
         _check_model(item, model)
-    return Ask(route=request.route, model=model, has_output=False)
+    return Ask(route=request.route, model=model, has_output=False, said=generate_said(body))
 
 
 def _check_alt(request: Request) -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tokenward.kernel.json_text import JsonObject, JsonValue
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.openai import fields
+from tokenward.providers.openai.conversation import chat_said
 from tokenward.providers.openai.input_bound import (
     MESSAGE_TOKENS,
     TOOLS_TOKENS,
@@ -64,6 +65,7 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         wants_usage=fields.wants_usage(document),
         given=fields.settable(document),
         counted_text=countable(bound.texts),
+        said=chat_said(document),
     )
 
 

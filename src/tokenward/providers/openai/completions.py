@@ -4,6 +4,7 @@ from tokenward.kernel.json_text import JsonObject, JsonValue
 from tokenward.kernel.usage import Usage
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.openai import fields
+from tokenward.providers.openai.conversation import prompt_said
 from tokenward.providers.openai.input_bound import (
     MESSAGE_TOKENS,
     TEMPLATE_TOKENS,
@@ -34,6 +35,7 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         wants_usage=fields.wants_usage(document),
         given=fields.settable(document),
         counted_text=countable(texts),
+        said=prompt_said(document.get("prompt")),
     )
 
 
@@ -52,6 +54,7 @@ def embed(request: Request, document: JsonObject) -> Ask:
         service_tiers=fields.service_tiers(document),
         open_ended=fields.opened_by(document),
         counted_text=countable(texts),
+        said=prompt_said(document.get("input")),
     )
 
 

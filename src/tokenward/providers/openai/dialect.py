@@ -12,6 +12,7 @@ from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import DocumentReader, PassingReader, rejected
 from tokenward.providers.ask import Ask, Meter, Request, Route
 from tokenward.providers.decoding import reader_of_encoded
+from tokenward.providers.hearing import Hearing
 from tokenward.providers.interfaces import Headers, Reader, Reading
 from tokenward.providers.openai import (
     audio,
@@ -21,9 +22,11 @@ from tokenward.providers.openai import (
     images,
     responses,
     stored,
+    trials,
 )
 from tokenward.providers.openai.endings import IMAGE_EVENT_LIMIT, MediaWatcher, ResponseWatcher
 from tokenward.providers.openai.errors import error_body
+from tokenward.providers.openai.hearing import IN_DOCUMENTS, IN_EVENTS
 from tokenward.providers.openai.rewriting import rewrite
 from tokenward.providers.openai.streams import ChunkWatcher, EventReader
 from tokenward.providers.request_body import as_model_name, invalid, read_object
@@ -51,6 +54,7 @@ ROUTES: Final = (
     _route("models", "/v1/models", Meter.FREE, "GET"),
     _route("model", "/v1/models/{model}", Meter.FREE, "GET"),
     *stored.ROUTES,
+    *trials.ROUTES,
 )
 """Not offered: files, batches, conversations, vector stores and all else kept at the provider."""
 
@@ -80,6 +84,8 @@ class OpenAIDialect:
 
     def inspect(self, request: Request) -> Ask | Refusal:
         """What is asked, or `request:invalid` naming the member that is wrong."""
+        if request.route.operation == trials.OPERATION:
+            return trials.refuse(request)
         encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in (b"", b"identity"):
             refusal = invalid("content-encoding: a compressed body cannot be read; send it plain")
@@ -152,15 +158,15 @@ def _reader(ask: Ask, content_type: bytes) -> Reader:
             return PassingReader(Reading(usage=ask.most, model=ask.model))
         return PassingReader(Reading(usage=None, problem="sound does not tell its usage"))
     read = partial(documents.read_document, ask=ask, usage_of=_USAGE_OF[operation])
-    return DocumentReader(read, documents.DOCUMENT_LIMIT)
+    return DocumentReader(read, documents.DOCUMENT_LIMIT, IN_DOCUMENTS.get(operation))
 
 
 def _stream_reader(ask: Ask) -> Reader:
     operation = ask.route.operation
     if operation in ("chat", "completions"):
-        return EventReader(ChunkWatcher(ask))
+        return EventReader(ChunkWatcher(ask), hearing=Hearing(IN_EVENTS[operation]))
     if operation == "responses":
-        return EventReader(ResponseWatcher(ask))
+        return EventReader(ResponseWatcher(ask), hearing=Hearing(IN_EVENTS[operation]))
     if operation in ("images", "image_edits"):
         return EventReader(MediaWatcher(ask), IMAGE_EVENT_LIMIT)
     return EventReader(MediaWatcher(ask))

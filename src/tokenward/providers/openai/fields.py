@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from tokenward.kernel.json_text import JsonObject
+from tokenward.providers.ask import NO_LIMIT
 from tokenward.providers.request_body import as_count, as_flag, as_object, as_text
 
 CHOICES_MAX: Final = 128
@@ -32,8 +33,6 @@ _ADDING: Final = {
     "context_management": "compacting the context runs the model once more",
 }
 """Members that add a cost nothing in the request limits."""
-
-NO_LIMIT: Final = "some servers read an output limit of 0 as none"
 
 _LIMITED_BY_COMPLETION: Final = re.compile(r"(?:^|[/:])(?:o\d|gpt-(?:[5-9]|\d\d|chat))")
 

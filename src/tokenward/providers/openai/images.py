@@ -12,6 +12,7 @@ from tokenward.kernel.json_text import JsonObject, JsonValue
 from tokenward.kernel.usage import Usage
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.openai import fields
+from tokenward.providers.openai.conversation import prompt_said
 from tokenward.providers.openai.form import read_form
 from tokenward.providers.openai.input_bound import TEMPLATE_TOKENS, utf8_size
 from tokenward.providers.request_body import as_count, as_flag, as_model_name, as_text
@@ -87,6 +88,7 @@ def _ask(request: Request, order: _Order, pictures: int) -> Ask:
             stream=order.stream,
             most=Usage(images=order.n),
             has_output=False,
+            said=prompt_said(order.prompt),
         )
     return Ask(
         route=request.route,
@@ -101,6 +103,7 @@ def _ask(request: Request, order: _Order, pictures: int) -> Ask:
         output_bucket="output_image",
         choices=order.n,
         unbounded=_unbounded(order),
+        said=prompt_said(order.prompt),
     )
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tokenward.kernel.json_text import JsonObject, JsonValue
 from tokenward.providers.ask import Ask, Request
 from tokenward.providers.openai import fields
+from tokenward.providers.openai.conversation import response_said
 from tokenward.providers.openai.input_bound import (
     MESSAGE_TOKENS,
     TOOLS_TOKENS,
@@ -109,6 +110,7 @@ def inspect(request: Request, document: JsonObject) -> Ask:
         stored=as_flag(document.get("background"), "background"),
         given=fields.settable(document),
         counted_text=countable(bound.texts),
+        said=response_said(document),
     )
 
 
@@ -131,6 +133,7 @@ def compact(request: Request, document: JsonObject) -> Ask:
         unbounded=tools.unbounded or fields.unlimited_by(document),
         given=fields.settable(document),
         counted_text=countable(bound.texts),
+        said=response_said(document),
     )
 
 
@@ -140,6 +143,7 @@ def count(request: Request, document: JsonObject) -> Ask:
         route=request.route,
         model=as_model_name(document.get("model"), "model"),
         has_output=False,
+        said=response_said(document),
     )
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tokenward.kernel.usage import Usage
 from tokenward.providers.answers import UNFINISHED, too_long
 from tokenward.providers.ask import Ask
+from tokenward.providers.hearing import Hearing
 from tokenward.providers.interfaces import Reading
 from tokenward.providers.json_edit import remove_member
 from tokenward.providers.openai.documents import counted
@@ -38,10 +39,13 @@ class EventReader:
     """Passes a stream on event by event, through its watcher. Holds at most `limit` bytes; after
     an event that is longer, everything passes unread and there is no usage."""
 
-    __slots__ = ("_limit", "_splitter", "_watcher", "is_final")
+    __slots__ = ("_hearing", "_limit", "_splitter", "_watcher", "is_final")
 
-    def __init__(self, watcher: Watcher, limit: int = EVENT_LIMIT) -> None:
+    def __init__(
+        self, watcher: Watcher, limit: int = EVENT_LIMIT, hearing: Hearing | None = None
+    ) -> None:
         self._watcher = watcher
+        self._hearing = hearing
         self._limit = limit
         self._splitter = EventSplitter(limit)
         self.is_final = False
@@ -50,6 +54,9 @@ class EventReader:
         """The events that are whole now, as the caller shall get them."""
         events = self._splitter.feed(chunk)
         unread = events.pop() if self._splitter.overflowed and events else b""
+        if self._hearing is not None and not self._hearing.is_full:
+            for event in events:
+                self._hearing.hear(event_data(event))
         passed = b"".join([self._watcher.see(event) for event in events]) + unread
         self.is_final = self._watcher.is_final
         return passed
@@ -57,6 +64,8 @@ class EventReader:
     def finish(self) -> bytes:
         """The last event, which may lack its blank line."""
         rest = self._splitter.rest()
+        if self._hearing is not None:
+            self._hearing.hear(event_data(rest))
         passed = self._watcher.see(rest) if rest else b""
         self.is_final = self._watcher.is_final
         return passed
@@ -66,6 +75,10 @@ class EventReader:
         if self._splitter.overflowed:
             return replace(too_long(self._limit), model=self._watcher.reading().model)
         return self._watcher.reading()
+
+    def said(self) -> str:
+        """What was heard of the first choice."""
+        return self._hearing.said() if self._hearing is not None else ""
 
 
 class _Chunk(Struct):

@@ -56,7 +56,7 @@ WITH here AS (
 SELECT book.change, EXISTS (SELECT FROM gateways WHERE id = %(me)s), news.number, news.name,
     revoked.until_ms, keys.id, keys.digest, keys.account, keys.project, keys.name, keys.state,
     keys.caveats, keys.created_ms, keys.expires_ms, keys.last_used_ms, keys.frozen_why,
-    keys.revoked_why, keys.old_secrets, keys.holder, keys.enrolment
+    keys.revoked_why, keys.old_secrets, keys.holder, keys.enrolment, keys.cleared, keys.barred
 FROM book
 LEFT JOIN LATERAL (
     SELECT * FROM changes WHERE number > %(after)s ORDER BY number LIMIT %(most)s

@@ -14,7 +14,10 @@ from psycopg import AsyncConnection
 
 from tokenward.kernel.clock import Clock
 from tokenward.kernel.errors import StoreBusyError
+from tokenward.kernel.incidents import Incident, State
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
+from tokenward.keys import accusation
+from tokenward.keys.accusation import Judged
 from tokenward.keys.interfaces import View, Watcher
 from tokenward.keys.records import Census, KeyRecord
 from tokenward.store.census import questions, read_census
@@ -33,6 +36,7 @@ from tokenward.store.key_rows import (
 )
 from tokenward.store.postgres.accounts import add_account
 from tokenward.store.postgres.database import LONG_S, Database
+from tokenward.store.postgres.incidents import keep_judgement, load_incident, open_incident
 from tokenward.store.postgres.last_uses import LastUses
 from tokenward.store.postgres.look_ups import LookUps
 from tokenward.store.postgres.transaction import Transaction
@@ -45,12 +49,13 @@ _PAGE: Final = KEY_COLUMNS + "WHERE (created_ms, id) > (%s, %s) ORDER BY created
 _CENSUS: Final = questions("%({})s", "(caveats::json ->> 'bind')")
 _INSERT: Final = (
     "INSERT INTO keys (id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
-    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment, cleared, barred) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 _UPDATE: Final = (
     "UPDATE keys SET digest = %s, name = %s, state = %s, caveats = %s, expires_ms = %s, "
-    "frozen_why = %s, revoked_why = %s, old_secrets = %s, holder = %s, enrolment = %s WHERE id = %s"
+    "frozen_why = %s, revoked_why = %s, old_secrets = %s, holder = %s, enrolment = %s, "
+    "cleared = %s, barred = %s WHERE id = %s"
 )
 _ENDING: Final = KEY_COLUMNS + (
     "WHERE expires_ms > %(now)s "
@@ -134,12 +139,48 @@ class PostgresKeys:
         work = partial(_replace, old, new, kind, why, self._clock.now_ms())
         is_done, now, number = await self._database.change(work)
         if is_done:
-            self._keep(new, number)
-            self.hear(new, number, number)
-            self.on_change()
+            self._changed(new, number)
         elif now is not None:
             self._keep(now, number)
         return is_done
+
+    async def accuse(
+        self, key_id: str, incident: Incident, things: tuple[str, ...], *, freeze: bool
+    ) -> bool:
+        """Open the incident, bar what is new, stop the key: all of it or nothing."""
+        accusation.check_things(things)
+        if not (key_id.isascii() and key_id.isprintable()):
+            return False
+        work = partial(_accuse, key_id, incident, things, freeze)
+        is_done, now, number = await self._database.change(work)
+        if is_done and now is not None:
+            self._changed(now, number)
+        elif now is not None:
+            self._keep(now, number)
+        return is_done
+
+    async def undo(self, incident_id: str, now_ms: int) -> Judged:
+        """A false alarm: clear what it barred, unfreeze what it froze."""
+        return await self._judge(incident_id, "false_alarm", now_ms)
+
+    async def confirm(self, incident_id: str, now_ms: int) -> Judged:
+        """It was a theft: what it stopped stays so."""
+        return await self._judge(incident_id, "confirmed", now_ms)
+
+    async def _judge(self, incident_id: str, state: State, now_ms: int) -> Judged:
+        if not incident_id.isprintable():
+            return Judged(None)
+        work = partial(_judge, incident_id, state, now_ms)
+        judged, new, number = await self._database.change(work)
+        if new is not None:
+            self._changed(new, number)
+        return judged
+
+    def _changed(self, new: KeyRecord, number: int) -> None:
+        """It was changed here, as that number: the feed says it to the others."""
+        self._keep(new, number)
+        self.hear(new, number, number)
+        self.on_change()
 
     async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
         """The oldest keys after that one, last uses included."""
@@ -254,11 +295,62 @@ async def _replace(
     now = await _stored(transaction.connection, old.id)
     if now is None or decided_on(now) != decided_on(old):
         return False, now, transaction.numbers.start - 1
+    await _write(now, new, transaction)
+    note_change(transaction.journal, kind, new, at_ms, why)
+    return True, now, transaction.numbers[-1]
+
+
+async def _write(now: KeyRecord, new: KeyRecord, transaction: Transaction) -> None:
     check_step(now, new)
     await transaction.connection.execute(_UPDATE, (*changing_values(new), new.id))
-    note_change(transaction.journal, kind, new, at_ms, why)
     transaction.changed("key", new.id)
-    return True, now, transaction.numbers[-1]
+
+
+async def _accuse(
+    key_id: str,
+    incident: Incident,
+    things: tuple[str, ...],
+    freeze: bool,
+    transaction: Transaction,
+) -> tuple[bool, KeyRecord | None, int]:
+    """Whether it is done, the key as it is now, and the last change known of it."""
+    if await load_incident(transaction.connection, incident.id) is not None:
+        return True, None, 0  # asked again by somebody who did not hear the answer
+    now = await _stored(transaction.connection, key_id)
+    if now is None:
+        return False, None, 0
+    accused = accusation.accuse(now, incident, things, freeze=freeze)
+    if accused is None:
+        return False, now, transaction.numbers.start - 1
+    new = accused.record
+    await open_incident(accused.incident, transaction)
+    await _write(now, new, transaction)
+    if accused.has_frozen:
+        note_change(transaction.journal, "key:frozen", new, incident.opened_ms, new.frozen_why)
+    return True, new, transaction.numbers[-1]
+
+
+async def _judge(
+    incident_id: str, state: State, now_ms: int, transaction: Transaction
+) -> tuple[Judged, KeyRecord | None, int]:
+    """What became of it, the key where it is changed by it, and the number of that change."""
+    before = await load_incident(transaction.connection, incident_id)
+    if before is None:
+        return Judged(None), None, 0
+    judged = accusation.judge(before, state)
+    if judged.incident is None or judged.incident == before:
+        return judged, None, 0
+    await keep_judgement(judged.incident, now_ms, transaction)
+    key_id = accusation.key_of(before)
+    now = await _stored(transaction.connection, key_id) if state == "false_alarm" else None
+    if now is None:
+        return judged, None, 0
+    new = accusation.undo(now, before)
+    await _write(now, new, transaction)
+    if new.state != now.state:
+        why = f"incident {before.id} was undone"
+        note_change(transaction.journal, "key:unfrozen", new, now_ms, why)
+    return judged, new, transaction.numbers[-1]
 
 
 async def _stored(connection: AsyncConnection[Any], key_id: str) -> KeyRecord | None:

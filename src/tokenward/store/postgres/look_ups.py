@@ -17,7 +17,7 @@ AT_ONCE_MAX: Final = 500
 WAITING_MAX: Final = 10_000
 _KEYS_NOW: Final = (
     "SELECT change, id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
-    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment "
+    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment, cleared, barred "
     "FROM book LEFT JOIN keys ON id = ANY(%s)"
 )
 

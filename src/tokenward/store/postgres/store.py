@@ -28,6 +28,7 @@ from tokenward.store.postgres.keys import PostgresKeys
 from tokenward.store.postgres.last_uses import LastUses
 from tokenward.store.postgres.leading import Leadership
 from tokenward.store.postgres.ledger import PostgresLedger
+from tokenward.store.postgres.pasts import PostgresPasts
 from tokenward.store.postgres.pins import agree
 from tokenward.store.postgres.records import PostgresRecords
 from tokenward.store.postgres.scribe import Scribe
@@ -48,6 +49,7 @@ class PostgresStore:
     keys: PostgresKeys
     grants: PostgresGrants
     incidents: PostgresIncidents
+    pasts: PostgresPasts
     records: PostgresRecords
     view: Lease
     orphans: int
@@ -74,6 +76,7 @@ class PostgresStore:
         uses = LastUses(self._scribe, clock)
         self.keys = PostgresKeys(database, uses, clock, self.view)
         self.grants = PostgresGrants(database, self.incidents)
+        self.pasts = PostgresPasts(database, clock)
         self.records = PostgresRecords(database, self._scribe)
         self.feed: Final = ChangeFeed(database, me, self.view, self.keys, self.grants, clock)
         self._leadership = Leadership(database)
@@ -219,6 +222,7 @@ class PostgresStore:
         await self.ledger.sweep(now_ms)
         await self.records.sweep(records_since_ms)
         await self.grants.sweep(now_ms)
+        await self.pasts.sweep(now_ms)
         await self.feed.prune()
         if self._clock.monotonic_s() >= self._tell_ending_s:
             await self.keys.tell_ending(now_ms)

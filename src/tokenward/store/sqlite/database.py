@@ -179,6 +179,8 @@ class Database:
 
     def ride(self) -> None:
         """Take the riders along with the next commit, which starts now if none runs."""
+        if self._ride_timer is not None:
+            self._ride_timer.cancel()
         self._ride_timer = None
         self._is_ride_due = True
         self._start()

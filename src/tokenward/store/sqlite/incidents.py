@@ -9,7 +9,9 @@ from tokenward.store.incident_rows import (
     INCIDENT_COLUMNS,
     LIST_MAX,
     incident_row,
+    note_confirmed,
     note_opened,
+    note_undone,
     read_incident,
 )
 from tokenward.store.sqlite.database import Database
@@ -20,8 +22,10 @@ _RECENT: Final = INCIDENT_COLUMNS + "ORDER BY number DESC LIMIT ?"
 _FIND: Final = INCIDENT_COLUMNS + "WHERE id = ?"
 _INSERT: Final = (
     "INSERT INTO incidents (id, subject, state, opened_ms, first_sign_ms, stopped_ms, actions, "
-    "evidence, cost_before_stop_nusd, calls_before_stop) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "evidence, cost_before_stop_nusd, calls_before_stop, things, against, undo) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_JUDGE: Final = "UPDATE incidents SET state = ? WHERE id = ?"
 
 
 class SqliteIncidents:
@@ -36,6 +40,17 @@ class SqliteIncidents:
         """Keep a new one, with its entry and its event. Runs inside a transaction."""
         self._connection.execute(_INSERT, incident_row(incident))
         note_opened(self._journal, incident)
+
+    def load(self, incident_id: str) -> Incident | None:
+        """The one with this id. Runs inside a transaction."""
+        return _find(incident_id, self._connection)
+
+    def judge(self, incident: Incident, at_ms: int) -> None:
+        """It is now as it says, `false_alarm` or `confirmed`, with entry and event. Runs inside a
+        transaction."""
+        self._connection.execute(_JUDGE, (incident.state, incident.id))
+        note = note_undone if incident.state == "false_alarm" else note_confirmed
+        note(self._journal, incident, at_ms)
 
     async def recent(self, limit: int) -> list[Incident]:
         """The newest first; at most 1,000."""

@@ -6,7 +6,10 @@ from functools import partial
 from typing import Final
 
 from tokenward.kernel.clock import Clock
+from tokenward.kernel.incidents import Incident, State
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
+from tokenward.keys import accusation
+from tokenward.keys.accusation import Judged
 from tokenward.keys.interfaces import Watcher
 from tokenward.keys.records import Census, KeyRecord
 from tokenward.store.census import questions, read_census
@@ -23,6 +26,7 @@ from tokenward.store.key_rows import (
     read_key,
 )
 from tokenward.store.sqlite.database import Database
+from tokenward.store.sqlite.incidents import SqliteIncidents
 from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.reader import Reader
 
@@ -32,10 +36,15 @@ USED_EVERY_S: Final = 2
 _FIND: Final = KEY_COLUMNS + "WHERE id = ?"
 _PAGE: Final = KEY_COLUMNS + "WHERE (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
 _CENSUS: Final = questions(":{}", "json_extract(caveats, '$.bind')")
-_INSERT: Final = "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+_INSERT: Final = (
+    "INSERT INTO keys (id, digest, account, project, name, state, caveats, created_ms, expires_ms, "
+    "last_used_ms, frozen_why, revoked_why, old_secrets, holder, enrolment, cleared, barred) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _UPDATE: Final = (
     "UPDATE keys SET digest = ?, name = ?, state = ?, caveats = ?, expires_ms = ?, "
-    "frozen_why = ?, revoked_why = ?, old_secrets = ?, holder = ?, enrolment = ? WHERE id = ?"
+    "frozen_why = ?, revoked_why = ?, old_secrets = ?, holder = ?, enrolment = ?, cleared = ?, "
+    "barred = ? WHERE id = ?"
 )
 _ENDING: Final = KEY_COLUMNS + (
     "WHERE expires_ms > ?1 AND expires_ms <= ?1 + ?2 * 86400000 AND state = 'live' "
@@ -56,8 +65,16 @@ class SqliteKeys:
     lands in memory is never older than what is there.
     """
 
-    def __init__(self, database: Database, journal: Journal, reader: Reader, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        reader: Reader,
+        clock: Clock,
+        incidents: SqliteIncidents,
+    ) -> None:
         self._database = database
+        self._incidents = incidents
         self._connection = database.connection
         self._journal = journal
         self._reader = reader
@@ -110,6 +127,31 @@ class SqliteKeys:
         assert old.id == new.id, "a key keeps its id"
         assert kind.startswith("key:"), "what happens to a key is called key:…"
         return await self._database.submit(partial(self._replace, old, new, kind, why))
+
+    async def accuse(
+        self, key_id: str, incident: Incident, things: tuple[str, ...], *, freeze: bool
+    ) -> bool:
+        """Open the incident, bar what is new, stop the key: all of it or nothing, also when the
+        caller has left, as thieves do."""
+        accusation.check_things(things)
+        if not key_id.isascii():
+            return False
+        work = partial(self._accuse, key_id, incident, things, freeze)
+        return await self._database.submit(work, must_run=True)
+
+    async def undo(self, incident_id: str, now_ms: int) -> Judged:
+        """A false alarm: clear what it barred, unfreeze what it froze."""
+        return await self._judge(incident_id, "false_alarm", now_ms)
+
+    async def confirm(self, incident_id: str, now_ms: int) -> Judged:
+        """It was a theft: what it stopped stays so."""
+        return await self._judge(incident_id, "confirmed", now_ms)
+
+    async def _judge(self, incident_id: str, state: State, now_ms: int) -> Judged:
+        if not incident_id.isprintable():
+            return Judged(None)
+        work = partial(self._judge_incident, incident_id, state, now_ms)
+        return await self._database.submit(work)
 
     async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
         """The oldest keys after that one, last uses included."""
@@ -169,12 +211,50 @@ class SqliteKeys:
         self._keep(now)
         if decided_on(now) != decided_on(old):
             return False
+        self._write(now, new)
+        note_change(self._journal, kind, new, self._clock.now_ms(), why)
+        return True
+
+    def _write(self, now: KeyRecord, new: KeyRecord) -> None:
         check_step(now, new)
         self._connection.execute(_UPDATE, (*changing_values(new), new.id))
-        note_change(self._journal, kind, new, self._clock.now_ms(), why)
         self._keep(new)
         self._changed.add(new.id)
+
+    def _accuse(
+        self, key_id: str, incident: Incident, things: tuple[str, ...], freeze: bool
+    ) -> bool:
+        if self._incidents.load(incident.id) is not None:
+            return True  # asked again by somebody who did not hear the answer
+        now = self._load(key_id)
+        if now is None:
+            return False
+        accused = accusation.accuse(now, incident, things, freeze=freeze)
+        if accused is None:
+            return False
+        new = accused.record
+        self._incidents.open(accused.incident)
+        self._write(now, new)
+        if accused.has_frozen:
+            note_change(self._journal, "key:frozen", new, incident.opened_ms, new.frozen_why)
         return True
+
+    def _judge_incident(self, incident_id: str, state: State, now_ms: int) -> Judged:
+        before = self._incidents.load(incident_id)
+        if before is None:
+            return Judged(None)
+        judged = accusation.judge(before, state)
+        if judged.incident is None or judged.incident == before:
+            return judged
+        self._incidents.judge(judged.incident, now_ms)
+        now = self._load(accusation.key_of(before)) if state == "false_alarm" else None
+        if now is not None:
+            new = accusation.undo(now, before)
+            self._write(now, new)
+            if new.state != now.state:
+                why = f"incident {before.id} was undone"
+                note_change(self._journal, "key:unfrozen", new, now_ms, why)
+        return judged
 
     def _tell_ending(self, now_ms: int) -> int:
         told = 0

@@ -24,6 +24,7 @@ from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.keys import SqliteKeys
 from tokenward.store.sqlite.ledger import SqliteLedger
 from tokenward.store.sqlite.open_holds import OpenHolds
+from tokenward.store.sqlite.pasts import SqlitePasts
 from tokenward.store.sqlite.proofs import SqliteProofs
 from tokenward.store.sqlite.reader import Reader
 from tokenward.store.sqlite.records import SqliteRecords
@@ -39,6 +40,7 @@ class SqliteStore:
     keys: SqliteKeys
     grants: SqliteGrants
     incidents: SqliteIncidents
+    pasts: SqlitePasts
     records: SqliteRecords
     proofs: SqliteProofs
     limiter: LocalLimiter
@@ -67,9 +69,10 @@ class SqliteStore:
         desk = CapDesk(self.database, journal, counters, holds, self._reader, clock)
         self.ledger = SqliteLedger(self.database, keeping, holds, desk)
         self.books = SqliteBooks(self.database, journal, counters, self._reader, clock)
-        self.keys = SqliteKeys(self.database, journal, self._reader, clock)
         self.incidents = SqliteIncidents(self.database, journal, self._reader)
+        self.keys = SqliteKeys(self.database, journal, self._reader, clock, self.incidents)
         self.grants = SqliteGrants(self.database, journal, self.incidents)
+        self.pasts = SqlitePasts(self.database, clock)
         self.records = SqliteRecords(self.database, self._reader)
         self.proofs = SqliteProofs(folder, clock)
         self.limiter = LocalLimiter(clock)
@@ -132,6 +135,7 @@ class SqliteStore:
         await self.records.sweep(records_since_ms)
         await self.proofs.sweep(now_ms)
         await self.grants.sweep(now_ms)
+        await self.pasts.sweep(now_ms)
         if self._clock.monotonic_s() >= self._tell_ending_s:
             await self.keys.tell_ending(now_ms)
             self._tell_ending_s += TELL_ENDING_EVERY_S

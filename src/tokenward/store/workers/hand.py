@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 
 from tokenward.kernel.errors import Fault
+from tokenward.kernel.incidents import Incident
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.records import Charge, Hold, HoldAsk
 from tokenward.limits.interfaces import KeyLimits, Place
@@ -58,6 +59,7 @@ class Hand:
             messages.SETTLE.name: self._settle,
             messages.VOID.name: self._void,
             messages.ENTER.name: self._enter,
+            messages.ACCUSE.name: self._accuse,
             messages.WRITE_RECORDS.name: self._write,
             messages.RECENT_RECORDS.name: self._recent,
             messages.SHOWN.name: self._show_others,
@@ -186,6 +188,11 @@ class Hand:
         else:
             self._places[number] = place
             self.say(messages.answer_frame(number, None))
+
+    def _accuse(self, number: int, values: tuple[str, Incident, tuple[str, ...], bool]) -> None:
+        key_id, incident, things, freeze = values
+        doing = self._store.keys.accuse(key_id, incident, things, freeze=freeze)
+        self._do(number, self._answer(number, messages.ACCUSE, doing))
 
     def _write(self, number: int, values: tuple[list[tuple[int, str, bytes]]]) -> None:
         for row in values[0]:

@@ -8,6 +8,7 @@ from typing import Final
 from tokenward.kernel.incidents import Incident
 from tokenward.kernel.pages import BEGINNING, PAGE_MAX, Seen
 from tokenward.keys.access_tokens import AccessToken
+from tokenward.keys.accusation import Judged, check_things
 from tokenward.keys.families import Family
 from tokenward.keys.records import Census, KeyRecord
 from tokenward.store.workers import messages
@@ -68,6 +69,22 @@ class RemoteKeys:
         if not has_won and self._cached.get(old.id) == old:
             del self._cached[old.id]
         return has_won
+
+    async def accuse(
+        self, key_id: str, incident: Incident, things: tuple[str, ...], *, freeze: bool
+    ) -> bool:
+        """Told to the keeper whoever still waits, and again after a lost link: a thief who hangs
+        up is accused all the same."""
+        check_things(things)
+        return await self._line.owe(messages.ACCUSE, key_id, incident, things, freeze)
+
+    async def undo(self, incident_id: str, now_ms: int) -> Judged:
+        """A false alarm."""
+        return await self._line.ask(messages.UNDO_INCIDENT, incident_id, now_ms)
+
+    async def confirm(self, incident_id: str, now_ms: int) -> Judged:
+        """It was a theft."""
+        return await self._line.ask(messages.CONFIRM_INCIDENT, incident_id, now_ms)
 
     async def page(self, after: Seen = BEGINNING, limit: int = PAGE_MAX) -> list[KeyRecord]:
         """The oldest keys after that one."""

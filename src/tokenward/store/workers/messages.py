@@ -15,6 +15,7 @@ from tokenward.kernel.incidents import Incident
 from tokenward.kernel.pages import Seen
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys.access_tokens import AccessToken
+from tokenward.keys.accusation import Judged
 from tokenward.keys.families import Family
 from tokenward.keys.records import Census, KeyRecord
 from tokenward.ledger.records import (
@@ -66,6 +67,9 @@ READ_KEY: Final = Call[KeyRecord | None]("keys.read", tuple[str], KeyRecord | No
 FIND_KEY: Final = Call[KeyRecord | None]("keys.find", tuple[str], KeyRecord | None)
 ADD_KEY: Final = Call[None]("keys.add", tuple[KeyRecord], None)
 REPLACE_KEY: Final = Call[bool]("keys.replace", tuple[KeyRecord, KeyRecord, str, str], bool)
+ACCUSE: Final = Call[bool]("keys.accuse", tuple[str, Incident, tuple[str, ...], bool], bool)
+UNDO_INCIDENT: Final = Call[Judged]("keys.undo", tuple[str, int], Judged)
+CONFIRM_INCIDENT: Final = Call[Judged]("keys.confirm", tuple[str, int], Judged)
 PAGE_KEYS: Final = Call[list[KeyRecord]](
     "keys.page", tuple[Seen, int], list[KeyRecord], is_slow=True
 )
@@ -91,6 +95,10 @@ RECENT_INCIDENTS: Final = Call[list[Incident]](
 )
 FIND_INCIDENT: Final = Call[Incident | None](
     "incidents.find", tuple[str], Incident | None, is_slow=True
+)
+FIND_PAST: Final = Call[bytes | None]("pasts.find", tuple[str], bytes | None, is_slow=True)
+FOLD_PASTS: Final = Call[dict[str, bytes]](
+    "pasts.fold", tuple[dict[str, bytes]], dict[str, bytes], is_slow=True
 )
 
 CREATE_ACCOUNT: Final = Call[bool]("books.create_account", tuple[str, int], bool)

@@ -19,6 +19,7 @@ from tokenward.store.workers import messages
 from tokenward.store.workers.keys import RemoteGrants, RemoteKeys
 from tokenward.store.workers.ledger import RemoteBooks, RemoteLedger
 from tokenward.store.workers.line import AWAY, Connect, Line
+from tokenward.store.workers.pasts import RemotePasts
 from tokenward.store.workers.records import RemoteIncidents, RemoteRecords
 
 TELL_EVERY_S: Final = 0.05
@@ -84,6 +85,7 @@ class RemoteStore:
         self.books: Final = RemoteBooks(self._line)
         self.records: Final = RemoteRecords(self._line)
         self.incidents: Final = RemoteIncidents(self._line)
+        self.pasts: Final = RemotePasts(self._line)
         self.limiter: Final = RemoteLimiter(self._line)
         self.proofs: Final = proofs
         self.admission: Final = OneByOne(proofs, self.limiter)

@@ -1,0 +1,49 @@
+"""Is somebody finding out what this key can do? Stolen keys are validated before they are used.
+
+Class E2. Probes that no application sends are told from words that people try out too: a greeting
+is little, and nothing from an origin with a history of its own.
+"""
+
+from typing import Final
+
+from tokenward.detectors.past import Past, short
+from tokenward.detectors.signs import Sign
+from tokenward.kernel.signals import Signals
+
+NAME: Final = "probe"
+HISTORY_CALLS: Final = 5
+"""An origin with so many clean calls has normal traffic."""
+
+
+def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
+    """One sign for a known probe."""
+    content = call.content
+    if not content.probe:
+        return []
+    origin = past.origins.get(short(call.origin))
+    has_history = origin is not None and origin.calls >= HISTORY_CALLS
+    if content.is_sure:
+        return [
+            Sign(
+                kind="E2",
+                detector=NAME,
+                code=f"probe:{content.probe}",
+                reason=f"a known way to try out stolen keys ({content.probe})",
+                ordinary=1e-3 if has_history else 3e-5,
+                moved=1e-3 if has_history else 3e-5,
+                thief=0.3,
+            )
+        ]
+    if has_history:
+        return []
+    return [
+        Sign(
+            kind="E2",
+            detector=NAME,
+            code=f"probe:{content.probe}",
+            reason=f"the first thing from here is a trial of the key ({content.probe})",
+            ordinary=0.05,
+            moved=0.05,
+            thief=0.4,
+        )
+    ]

@@ -1,0 +1,237 @@
+"""Theft that shows: caught on a running guard over real HTTP, told to people, and undone."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from attacks.probe import CHAT, MESSAGES, Answer, ask
+from guard import GuardProcess, provider_settings, running_guard
+from standin import StandinProcess
+
+OWNER = (("user-agent", "curl/8.14.1"), ("accept", "*/*"))
+THIEF = (
+    ("user-agent", "python-requests/2.34.2"),
+    ("accept-encoding", "gzip, deflate"),
+    ("accept", "*/*"),
+    ("connection", "keep-alive"),
+)
+ANOTHER = (("user-agent", "Go-http-client/1.1"), ("accept-encoding", "gzip"))
+Head = tuple[tuple[str, str], ...]
+CAP = "5.00/day"
+
+
+@pytest.fixture
+def own(
+    standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardProcess]:
+    """A guard of the test's own: whom it has met is part of the test."""
+    environ = {"PROVIDER_KEY": standin.credential}
+    folder = tmp_path_factory.mktemp("own")
+    with running_guard(folder, provider_settings(standin.base_url), environ) as running:
+        yield running
+
+
+def say(
+    guard: GuardProcess,
+    key: str,
+    who: Head = OWNER,
+    *,
+    model: str = "gpt-5-mini",
+    text: str = "What is the weather like in Lisbon today?",
+    **more: object,
+) -> Answer:
+    """One chat call of somebody's program."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    body |= {"max_completion_tokens": 200, **more}
+    head = [*who, ("content-type", "application/json"), ("authorization", f"Bearer {key}")]
+    return ask(guard.base_url, "POST", CHAT.path, head, json.dumps(body).encode())
+
+
+def use_normally(guard: GuardProcess, key: str, count: int = 8) -> None:
+    """Days of an owner's traffic, as far as a test has days."""
+    for number in range(count):
+        answer = say(guard, key, text=f"Please summarise ticket {number} in one sentence.")
+        assert answer.status == 200, answer.body
+
+
+def facts(answer: Answer) -> dict[str, str]:
+    """What a refusal says for programs."""
+    error = answer.json["error"]
+    assert isinstance(error, dict)
+    return error
+
+
+@pytest.mark.req("K-8")
+def test_the_first_call_of_a_dearer_model_is_held_and_passes_once_somebody_means_it(
+    own: GuardProcess, standin: StandinProcess
+) -> None:
+    key_id, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    held = say(own, key, model="gpt-4o", text="A dear one, please: K-8.")
+    assert (held.status, held.code) == (403, "stepup:required")
+    assert held.headers["x-should-retry"] == "false"
+    incident = facts(held)["incident"]
+    assert facts(held)["way_out"] == f"tokenward incident undo {incident}"
+    assert say(own, key).status == 200, "everything else goes on"
+    assert say(own, key, model="gpt-4o").code == "stepup:required", "it stays held"
+    assert "K-8" not in json.dumps([line for line in standin.bill() if "gpt-4o" in str(line)])
+
+    shown = own.cli("incident", "show", incident)
+    assert (shown["state"], shown["subject"]) == ("open", f"key:{key_id}")
+    assert shown["evidence"][0]["class"] == "E2"
+    assert "times as much as the dearest" in shown["evidence"][0]["reason"]
+    assert [each["id"] for each in own.cli("incident", "list")] == [incident], "one, not one a try"
+    assert all(cap["held"] == 0 for cap in own.wait_until_settled())
+
+    assert own.cli("incident", "undo", incident)["state"] == "false_alarm"
+    assert say(own, key, model="gpt-4o").status == 200
+    refused = [
+        each for each in own.recorded(key_id, 12) if each.get("refusal") == "stepup:required"
+    ]
+    assert [each.get("cost_nusd", 0) for each in refused] == [0, 0]
+    assert refused[0]["incident"] == incident
+
+
+@pytest.mark.req("K-7")
+def test_whoever_tries_a_key_out_is_challenged_and_the_owner_goes_on(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    probe = say(own, key, THIEF, text="", max_completion_tokens=None, max_tokens=-1)
+    assert probe.status == 400, "the probe itself gets what it asked for: an error, at no cost"
+    drain = say(own, key, THIEF)
+    assert (drain.status, drain.code) == (403, "stepup:required"), "nothing billable follows"
+    use_normally(own, key, 3)
+    [incident] = own.cli("incident", "list")
+    assert incident["actions"] == ["challenge"]
+    assert any("try out stolen keys" in each["reason"] for each in incident["evidence"])
+    assert incident["calls_before_stop"] == 0
+    assert incident["cost_before_stop_nusd"] == 0
+    events = own.cli("events")
+    assert any(each["kind"] == "incident:opened" for each in events), "and people hear of it"
+
+
+@pytest.mark.req("K-7")
+@pytest.mark.parametrize("path", ["/v1/organizations", "/dashboard/billing/credit_grants"])
+def test_a_route_that_only_key_checkers_call_betrays_them(own: GuardProcess, path: str) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    head = [*THIEF, ("authorization", f"Bearer {key}")]
+    assert ask(own.base_url, "GET", path, head).status == 404
+    assert say(own, key, THIEF).code == "stepup:required"
+    assert say(own, key).status == 200
+
+
+def test_a_greeting_alone_challenges_nobody(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    assert say(own, key, THIEF, text="hi", max_completion_tokens=16).status == 200
+    assert own.cli("incident", "list") == []
+
+
+def test_a_second_stranger_freezes_the_key_and_one_command_gives_it_back(
+    own: GuardProcess,
+) -> None:
+    key_id, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    for who in (THIEF, ANOTHER):
+        say(own, key, who, text="", max_completion_tokens=None, max_tokens=-1)
+    newest = own.cli("incident", "list")[0]
+    assert newest["actions"] == ["freeze"]
+    assert say(own, key).code == "key:frozen"
+    assert own.cli("key", "show", key_id)["state"] == "frozen"
+    own.cli("incident", "undo", newest["id"])
+    assert say(own, key).status == 200
+    assert say(own, key, THIEF).code == "stepup:required", "the other incident stands"
+
+
+def test_what_was_confirmed_stays_stopped(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    say(own, key, THIEF, text="", max_completion_tokens=None, max_tokens=0 - 1)
+    [incident] = own.cli("incident", "list")
+    assert own.cli("incident", "confirm", incident["id"])["state"] == "confirmed"
+    assert say(own, key, THIEF).code == "stepup:required"
+    assert say(own, key).status == 200
+
+
+def test_a_restart_forgets_neither_what_is_usual_nor_who_is_stopped(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    say(own, key, THIEF, text="", max_completion_tokens=None, max_tokens=-1)
+    own.stop()
+    own.start()
+    assert say(own, key, THIEF).code == "stepup:required"
+    assert say(own, key, model="gpt-4o").code == "stepup:required", "cheap calls are remembered"
+    assert say(own, key).status == 200
+
+
+def test_after_a_crash_the_guard_knows_what_it_had_kept(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    say(own, key, THIEF, text="", max_completion_tokens=None, max_tokens=-1)
+    own.kill()
+    own.start()
+    assert say(own, key, THIEF).code == "stepup:required", "an incident is durable before it acts"
+
+
+def test_observing_records_what_would_be_done_and_does_nothing(
+    standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = provider_settings(standin.base_url) + '\n[policy]\nmode = "observe"\n'
+    environ = {"PROVIDER_KEY": standin.credential}
+    with running_guard(tmp_path_factory.mktemp("observe"), settings, environ) as watching:
+        key_id, key = watching.key("--cap", CAP)
+        use_normally(watching, key)
+        assert say(watching, key, model="gpt-4o").status == 200
+        records = watching.recorded(key_id, 9)
+        assert [each["would"] for each in records if "would" in each] == ["hold"]
+        assert watching.cli("incident", "list") == []
+
+
+def test_a_project_can_be_left_out(
+    standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = provider_settings(standin.base_url)
+    settings += '\n[policy.project.tests]\nhold_dearer_models = false\nkind = "developer"\n'
+    environ = {"PROVIDER_KEY": standin.credential}
+    with running_guard(tmp_path_factory.mktemp("project"), settings, environ) as lenient:
+        _, key = lenient.key("--cap", CAP)
+        use_normally(lenient, key)
+        assert say(lenient, key, model="gpt-4o").status == 200
+
+
+def test_a_model_that_the_owner_wrote_down_is_meant(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP, "--model", "gpt-5-mini", "--model", "gpt-4o")
+    use_normally(own, key)
+    assert say(own, key, model="gpt-4o").status == 200
+
+
+def test_what_a_caller_sends_never_breaks_the_scoring(own: GuardProcess) -> None:
+    key_id, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    long = "x" * 20_000
+    many = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 5_000
+    odd: list[dict[str, object]] = [
+        {"messages": many},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]},
+        {"messages": [{"role": "system", "content": long}, {"role": "user", "content": "é" * 999}]},
+        {"messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function"}] * 200},
+    ]
+    for body in odd:
+        whole = {"model": "gpt-5-mini", "max_completion_tokens": 10, **body}
+        head = [*OWNER, ("x-odd", "é" * 2_000), ("authorization", f"Bearer {key}")]
+        answer = ask(own.base_url, "POST", CHAT.path, head, json.dumps(whole).encode())
+        assert answer.status in (200, 400), answer.body[:300]
+    assert all(not each.get("fault") for each in own.recorded(key_id, 12))
+
+
+def test_refusals_speak_the_dialect_that_was_called(own: GuardProcess) -> None:
+    _, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    body = {**MESSAGES.body, "model": "claude-opus-5-5"}
+    head = [*OWNER, *MESSAGES.headers(key)]
+    answer = ask(own.base_url, "POST", MESSAGES.path, head, json.dumps(body).encode())
+    assert (answer.status, answer.code) == (403, "stepup:required")
+    assert answer.json["type"] == "error"
+    assert answer.json["error"]["type"] == "permission_error"

@@ -1,0 +1,111 @@
+"""What is new to a key, how much that says, and what does not become usual."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seen_calls import DAY, OWN, at, call, learned, lived, tag
+from tokenward.detectors import Past, novelty
+from tokenward.detectors.habits import COMMON_NONE, HABITS
+from tokenward.kernel.signals import KEY_KINDS
+
+
+def codes(past: Past, **parts: dict[str, object]) -> set[str]:
+    return {sign.code for sign in novelty.score(call(at(), **parts), past, "")}
+
+
+def test_a_key_with_four_calls_is_unknown_and_one_with_five_is_not() -> None:
+    assert novelty.score(call(at()), lived(days=1, calls=4), "") == []
+    assert novelty.score(call(at()), lived(days=1, calls=5), "") != []
+
+
+def test_the_owner_as_always_shows_nothing_new() -> None:
+    assert {code.split(":")[1] for code in codes(lived())} == {"usual"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "new"),
+    [
+        ({"network": {"place": "AS9"}}, {"place:new"}),
+        ({"client": {"fingerprint": tag(9)}}, {"client:new"}),
+        ({"asked": {"model": "other"}}, {"model:new"}),
+        ({"asked": {"route": "images"}}, {"route:new"}),
+        ({"content": {"system": tag(9)}}, {"system:new"}),
+        ({"content": {"tools": tag(9)}}, {"tools:new"}),
+        ({"content": {"harness": "agent"}}, {"harness:new"}),
+        ({"network": {"place": "AS9", "country": "BR"}}, {"place:new", "country:new"}),
+    ],
+)
+def test_each_habit_tells_what_is_new(parts: dict[str, dict[str, object]], new: set[str]) -> None:
+    assert {code for code in codes(lived(), **parts) if code.endswith(":new")} == new
+
+
+def test_a_country_says_nothing_where_the_network_is_usual() -> None:
+    assert "country:new" not in codes(lived(), network={"country": "BR"})
+
+
+def test_what_cannot_be_known_says_nothing() -> None:
+    found = codes(lived(), client={"fingerprint": "", "family": ""}, network={"place": ""})
+    assert not {code for code in found if code.startswith(("client", "family", "place"))}
+
+
+def test_only_a_clearly_dearer_model_is_dearer() -> None:
+    assert "dearer:new" in codes(lived(), asked={"model": "m", "level": 102})
+    assert "dearer:no" in codes(lived(), asked={"model": "m", "level": 101})
+    assert not codes(lived(), asked={"model": "m", "level": None}) & {"dearer:new", "dearer:no"}
+
+
+@pytest.mark.parametrize("habit", ["place", "model", "route", "script"])
+def test_a_value_that_is_a_dash_is_a_value_like_any_other(habit: str) -> None:
+    parts = {
+        "place": {"network": {"place": "-"}},
+        "model": {"asked": {"model": "-"}},
+        "route": {"asked": {"route": "-"}},
+        "script": {"content": {"script": "-"}},
+    }[habit]
+    assert f"{habit}:new" in codes(lived(), **parts)
+
+
+def test_a_value_is_usual_after_two_earlier_days_and_not_by_many_calls_of_one() -> None:
+    past, abroad = lived(), {"place": "AS9"}
+    for second in range(200):
+        learned(past, call(at(second=second), network=abroad))
+    assert "place:new" in codes(past, network=abroad)
+    tomorrow = call(at(DAY + 1), network=abroad)
+    assert any(sign.code == "place:new" for sign in novelty.score(tomorrow, past, ""))
+    learned(past, tomorrow)
+    after = call(at(DAY + 2), network=abroad)
+    assert any(sign.code == "place:usual" for sign in novelty.score(after, past, ""))
+
+
+@given(days=st.integers(1, 60), kind=st.sampled_from(KEY_KINDS))
+def test_news_weigh_more_the_longer_a_key_was_the_same(days: int, kind: str) -> None:
+    def weight(past: Past) -> float:
+        signs = novelty.score(call(at(), network={"place": "AS9"}), past, kind)
+        (sign,) = [sign for sign in signs if sign.code == "place:new"]
+        return sign.thief / sign.ordinary
+
+    assert weight(lived(days + 1)) >= weight(lived(days))
+
+
+def test_a_key_that_has_news_often_is_told_less() -> None:
+    restless = Past()
+    for day in range(DAY - 10, DAY):
+        for second in range(5):
+            learned(restless, call(at(day, second), content={"system": tag(day)}))
+    odds = [
+        next(
+            s
+            for s in novelty.score(call(at(), content={"system": tag(7)}), past, "app")
+            if s.code == "system:new"
+        ).ordinary
+        for past in (restless, lived())
+    ]
+    assert odds[0] > 4 * odds[1]
+
+
+def test_every_habit_that_can_be_absent_has_its_odds() -> None:
+    assert set(COMMON_NONE) <= {habit.name for habit in HABITS}
+    absent = novelty.values_of(call(at(), content={"tools": "", "system": "", "harness": ""}))
+    assert {name for name, value in absent.items() if value == "-"} == set(COMMON_NONE)
+    assert OWN.content.root
