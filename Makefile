@@ -29,7 +29,7 @@ $(STAMP): $(RUNTIME_STAMP) requirements/test.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/test.txt
 	@touch $@
 
-demo: $(RUNTIME_STAMP) ## real SDK traffic, a leaked key drained until its cap stops it, the bill beside the ledger
+demo: $(RUNTIME_STAMP) ## real SDK traffic, then four keys that leak: watched, capped, bound, bare; the bill beside the ledger
 	$(BIN)/tokenward demo
 
 test: $(STAMP) check ## lint, types, contracts and the whole suite
@@ -52,7 +52,7 @@ docs: $(STAMP) ## rewrite the parts of the docs that a tool writes
 
 lock: ## pin the requirements anew, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml -o requirements/runtime.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml requirements/demo.in -o requirements/demo.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml --extra network requirements/demo.in -o requirements/demo.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q requirements/build.in -o requirements/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml --extra tokenizer --extra client --extra keyring --extra postgres --extra network requirements/demo.in requirements/build.in requirements/test.in -o requirements/test.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q tests/clients/suites.in -o tests/clients/suites.txt

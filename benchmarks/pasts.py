@@ -242,7 +242,7 @@ async def _remember(folder: Path, keys: int, count: int, owners: Sequence[Lived]
     store = await SqliteStore.open(folder, clock=RealClock(), commit_limit_s=60.0)
     memory = Memory(store.pasts, is_shared=False, keys_max=count)
     for number in range(count, min(keys, count + 500)):  # what the first calls cost anyway
-        await memory.recall(key_id(number))
+        await memory.recall(key_id(number), TODAY * DAY_MS)
     memory = Memory(store.pasts, is_shared=False, keys_max=count)
     rng = random.Random(2)
     gc.collect()
@@ -256,10 +256,10 @@ async def _remember(folder: Path, keys: int, count: int, owners: Sequence[Lived]
 
     walk: Sequence[int] = rng.sample(range(count), min(WALKED, count))
     for number in range(count):
-        await memory.recall(key_id(number))
+        await memory.recall(key_id(number), TODAY * DAY_MS)
     tell("recalled")
     for number in range(count):
-        known = await memory.recall(key_id(number))
+        known = await memory.recall(key_id(number), TODAY * DAY_MS)
         for call in rng.choice(owners).calls:
             known.recent.note(call, is_clean=True, is_error=False)
             for answer in call.content.answers:
@@ -270,7 +270,7 @@ async def _remember(folder: Path, keys: int, count: int, owners: Sequence[Lived]
     found["full_collection_ms"] = round((time.perf_counter() - began_s) * 1e3, 1)
     walk = range(count, min(2 * count, keys))[:WALKED]
     for number in range(count, min(2 * count, keys)):
-        await memory.recall(key_id(number))
+        await memory.recall(key_id(number), TODAY * DAY_MS)
     tell("as_many_others_later")
     assert len(memory._known) == count
     await store.close()

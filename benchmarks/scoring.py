@@ -123,7 +123,7 @@ class Bench:
 
     async def live(self, caller: Caller) -> None:
         """A month in which the key was used in each of its ways every day."""
-        remembered = await self.guard.ward.memory.recall(caller.key.id)
+        remembered = await self.guard.ward.memory.recall(caller.key.id, caller.now_ms)
         past = remembered.past
         calls = []
         for way in caller.ways:
@@ -154,7 +154,7 @@ class Bench:
         cpu = cpu_ns()
         began = clock_ns()
         said = chat_said(document)
-        remembered = await guard.ward.memory.recall(spoken.key.id)
+        remembered = await guard.ward.memory.recall(spoken.key.id, spoken.at_ms)
         gathered = clock_ns()
         scored = score(guard, held, remembered, notes)
         judged = clock_ns()

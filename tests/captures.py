@@ -28,13 +28,20 @@ class Capture:
     family: str = ""
 
     def read(
-        self, *, before: Headers = (), after: Headers = (), body: bytes | None = None
+        self,
+        *,
+        before: Headers = (),
+        after: Headers = (),
+        body: bytes | None = None,
+        is_forwarded: bool = False,
     ) -> Client:
-        """What the guard reads of it, perhaps with more headers or another body."""
+        """What the guard reads of it, perhaps with more headers or another body, or from a trusted
+        proxy."""
         pairs = [(n.encode(), v.encode()) for n, v in (*before, *self.headers, *after)]
         lower = tuple((name.lower(), value) for name, value in pairs)
         body = self.body if body is None else body
-        return read_client(lower, tuple(name for name, _ in pairs), body, self.ja4)
+        wire = tuple(name for name, _ in pairs)
+        return read_client(lower, wire, body, self.ja4, is_forwarded=is_forwarded)
 
 
 def own_captures(name: str) -> list[Capture]:

@@ -1,7 +1,9 @@
 """Theft that shows: caught on a running guard over real HTTP, told to people, and undone."""
 
 import json
+import time
 from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 
@@ -122,6 +124,27 @@ def test_a_route_that_only_key_checkers_call_betrays_them(own: GuardProcess, pat
     assert say(own, key).status == 200
 
 
+def test_a_running_stream_of_a_stranger_is_cut_and_says_what_it_cost(own: GuardProcess) -> None:
+    key_id, key = own.key("--cap", CAP)
+    use_normally(own, key)
+    told: list[Answer] = []
+    slow = "[[standin output_tokens=400 chunks=200 gap_ms=50]] Tell me everything."
+    stream = Thread(target=lambda: told.append(say(own, key, THIEF, text=slow, stream=True)))
+    stream.start()
+    until = time.monotonic() + 10
+    while not [cap for cap in own.cli("cap", "list", f"key:{key_id}") if cap["held"]]:
+        assert time.monotonic() < until, "the stream never began"
+    say(own, key, THIEF, text="", max_completion_tokens=None, max_tokens=-1)
+    stream.join(10)
+    assert not stream.is_alive(), "it would have run for ten seconds"
+    [incident] = own.cli("incident", "list")
+    assert incident["calls_before_stop"] == 1
+    assert incident["cost_before_stop_nusd"] > 0, "what runs counts at what it may cost"
+    cut = [each for each in own.recorded(key_id, 10) if each.get("outcome") == "cut"]
+    assert [each["incident"] for each in cut] == [incident["id"]]
+    assert b"What was used is charged" in told[0].body
+
+
 def test_a_greeting_alone_challenges_nobody(own: GuardProcess) -> None:
     _, key = own.key("--cap", CAP)
     use_normally(own, key)
@@ -138,8 +161,11 @@ def test_a_second_stranger_freezes_the_key_and_one_command_gives_it_back(
         say(own, key, who, text="", max_completion_tokens=None, max_tokens=-1)
     newest = own.cli("incident", "list")[0]
     assert newest["actions"] == ["freeze"]
-    assert say(own, key).code == "key:frozen"
+    frozen = say(own, key)
+    assert frozen.code == "key:frozen"
+    assert facts(frozen)["way_out"] == f"tokenward incident undo {newest['id']}"
     assert own.cli("key", "show", key_id)["state"] == "frozen"
+    assert "127.0.0.1" in newest["who"], "whom to ask about"
     own.cli("incident", "undo", newest["id"])
     assert say(own, key).status == 200
     assert say(own, key, THIEF).code == "stepup:required", "the other incident stands"

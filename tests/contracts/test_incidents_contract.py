@@ -48,6 +48,7 @@ def theft(number: int = 1, key: str = "k1", **changes: Any) -> Incident:
         "calls_before_stop": 2,
         "against": ("the key is two days old",),
         "undo": "tokenward incident undo",
+        "who": 'curl ("curl/8.5.0") from 192.0.2.7',
     }
     return Incident(**{**values, **changes})
 
@@ -67,7 +68,7 @@ async def test_an_accusation_bars_and_is_kept_over_a_restart(reopen: Opener) -> 
     store = await reopen()
     await store.keys.add(key_record())
     assert await store.keys.accuse("k1", theft(), (OFFICE, OPUS), freeze=False)
-    bars = (Bar(OFFICE, "inc_1"), Bar(OPUS, "inc_1"))
+    bars = (Bar(OFFICE, "inc_1"),)
     assert (await found(store)).barred == bars
     assert (await found(store)).state == "live"
     store = await reopen()
@@ -78,6 +79,26 @@ async def test_an_accusation_bars_and_is_kept_over_a_restart(reopen: Opener) -> 
     assert await store.incidents.recent(10) == [kept]
     assert await kinds(store) == ["key:created", "incident:opened"]
     assert await store.books.audit() == []
+
+
+async def test_incidents_are_found_by_state_and_subject_newest_first(store: AnyStore) -> None:
+    for number, key in enumerate(("k1", "k2", "k1"), 1):
+        if number < 3:
+            await store.keys.add(key_record(key))
+        assert await store.keys.accuse(key, theft(number, key), (f"origin:{number}",), freeze=False)
+    await store.keys.undo("inc_1", NOON_MS)
+
+    async def found(limit: int, state: str = "", subject: str = "") -> list[str]:
+        return [each.id for each in await store.incidents.recent(limit, state, subject)]
+
+    assert await found(10) == ["inc_3", "inc_2", "inc_1"]
+    assert await found(2) == ["inc_3", "inc_2"]
+    assert await found(10, "open") == ["inc_3", "inc_2"]
+    assert await found(10, "false_alarm") == ["inc_1"]
+    assert await found(10, "", "key:k1") == ["inc_3", "inc_1"]
+    assert await found(1, "", "key:k1") == ["inc_3"]
+    assert await found(10, "open", "key:k1") == ["inc_3"]
+    assert await found(10, "confirmed") == await found(10, "", "key:k3") == []
 
 
 async def test_a_freeze_names_its_incident_and_tells_who_runs_calls(store: AnyStore) -> None:
@@ -138,8 +159,9 @@ async def test_what_is_barred_or_cleared_or_revoked_or_unknown_opens_nothing(
 
 
 async def test_only_what_is_new_is_the_incidents(store: AnyStore) -> None:
-    await store.keys.add(key_record(cleared=(CAFE,), barred=(Bar(OFFICE, "inc_0"),)))
-    assert await store.keys.accuse("k1", theft(), (OFFICE, OPUS, CAFE, OPUS), freeze=False)
+    haiku = "model:claude-haiku-4"
+    await store.keys.add(key_record(cleared=(haiku,), barred=(Bar(OFFICE, "inc_0"),)))
+    assert await store.keys.accuse("k1", theft(), (OPUS, haiku, OPUS), freeze=False)
     assert (await found(store)).barred == (Bar(OFFICE, "inc_0"), Bar(OPUS, "inc_1"))
     kept = await store.incidents.find("inc_1")
     assert kept is not None

@@ -146,6 +146,9 @@ async def accuse_on(store: AnyStore) -> None:
     plain = await store.keys.find("plain")
     assert plain is not None
     assert plain.barred == (Bar("origin:p", "inc_3"),)
+    told = await store.incidents.find("inc_3")
+    assert told is not None
+    assert told.who == "curl from 192.0.2.7"
     assert (await store.keys.undo("inc_3", NOON_MS)).why_not == ""
     plain = await store.keys.find("plain")
     assert plain is not None
@@ -156,7 +159,7 @@ async def accuse_on(store: AnyStore) -> None:
 def _accused(number: int, key: str = "bound") -> Incident:
     return Incident(
         id=f"inc_{number}", subject=f"key:{key}", opened_ms=NOON_MS, first_sign_ms=NOON_MS,
-        against=("it is new",), undo="say so",
+        against=("it is new",), undo="say so", who="curl from 192.0.2.7",
     )  # fmt: skip
 
 

@@ -218,7 +218,7 @@ def lost_link_voids(patching: pytest.MonkeyPatch) -> None:
 # -- stops -------------------------------------------------------------------------------------
 
 
-@_mutant("the key is looked at once, when the call comes", 12)
+@_mutant("the key is looked at once, when the call comes", 340)
 def looked_at_once(patching: pytest.MonkeyPatch) -> None:
     patching.setattr("tokenward.pipeline.flow.look_again", lambda guard, known: None)
 
@@ -229,7 +229,7 @@ def no_last_look(patching: pytest.MonkeyPatch) -> None:
     patching.setattr(forwarding, "_send", lambda guard, cleared, look: send(guard, cleared, may_go))
 
 
-@_mutant("the lease counts from the answer to a refresh", 77, *CUT_OFF)
+@_mutant("the lease counts from the answer to a refresh", 1290, *CUT_OFF)
 def lease_from_reply(patching: pytest.MonkeyPatch) -> None:
     refresh = Lease.refresh
     patching.setattr(

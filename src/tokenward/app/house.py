@@ -91,6 +91,8 @@ class House:
         keep_ms = settings.records.keep_days * 86_400_000
         self._tending = Tending(store, self._clock, mark, self.sight, keep_ms)
         self._strangers, self._repeats = StrangerRecords(), Repeats()
+        self._suspects = StrangerRecords()
+        """Those with a key: nobody without one may crowd out what they do."""
         self.urls = PublicUrls(settings.server.public_urls)
         self.certificates = certificate_source(settings)
         self.workloads = Workloads(
@@ -111,7 +113,7 @@ class House:
         watch(
             "stranger_records_dropped",
             "Refusals of unknown callers that were counted but not written.",
-            lambda: self._strangers.dropped,
+            lambda: self._strangers.dropped + self._suspects.dropped,
         )
 
     def _wire_guard(self, environ: Mapping[str, str]) -> Guard:
@@ -192,8 +194,10 @@ class House:
         self.metrics.observe(record)
         if record.verdict == "allow" and record.key:
             self.store.keys.used(record.key, record.ts)
-        elif (record.evidence or not record.key) and not self._strangers.may_write(record.ts):
-            return
+        elif not record.key or record.evidence:
+            budget = self._suspects if record.key else self._strangers
+            if not budget.may_write(record.ts):
+                return
         self.store.records.write_record(record)
 
     def _tell(self, event: Event) -> None:

@@ -8,6 +8,7 @@ from tokenward.cli.desk import CommandError, Desk
 from tokenward.cli.examine import check_credentials, examine
 from tokenward.cli.parser import UsageError, Verbs
 from tokenward.cli.screen import plural
+from tokenward.http.admin.incidents import LIST_MAX
 from tokenward.http.admin.office import Check
 from tokenward.kernel.errors import Fault, SettingsError
 from tokenward.ledger.statement import parse_head
@@ -73,7 +74,21 @@ def _look(args: Namespace, desk: Desk) -> tuple[list[Check], str | None]:
         why = f"running as {status['pid']}, with {running}"
         checks.append(Check(name="guard", ok=True, why=why))
     checks += [Check(**check) for check in found["checks"]]
+    checks.append(_incidents(desk))
     return checks, found["head"]
+
+
+def _incidents(desk: Desk) -> Check:
+    """Never fails: what nobody has judged yet is worth a look, and stays stopped meanwhile."""
+    found = desk.ask("GET", "/incidents", query={"state": "open", "limit": LIST_MAX})
+    if not found:
+        return Check(name="incidents", ok=True, why="none is open")
+    more = " or more" if len(found) == LIST_MAX else ""
+    return Check(
+        name="incidents",
+        ok=True,
+        why=f"{len(found):,}{more} open: tokenward incident list --state open",
+    )
 
 
 def _screen(value: dict[str, Any]) -> str:

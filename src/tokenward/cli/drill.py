@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenward.cli.desk import CommandError, Desk
-from tokenward.cli.parser import Verbs
+from tokenward.cli.parser import Verbs, unknown
 from tokenward.cli.screen import table
 from tokenward.kernel.money import format_usd
 from tokenward.settings.shape import Policy
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SEEDS_MAX: Final = 1_000_000
 SKIPPED: Final = ("poisoning",)
 """Stories that are about many days, which nobody can wait for here: `tokenward lab evaluate`."""
+BLIND: Final = (
+    "Played without countries and systems (pip install 'tokenward[network]'): less is seen."
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -84,13 +87,13 @@ def _chosen(names: Sequence[str], *, is_benign: bool) -> list["Story"]:
                 "usage:wrong",
                 2,
             )
+    here = {story.name: story for story in load_stories() if story.name not in SKIPPED}
+    for name in names:
+        if name not in here:
+            raise CommandError(unknown("story", name, here), "usage:wrong", 2)
     if names:
-        return load_stories(names)
-    return [
-        story
-        for story in load_stories()
-        if story.name not in SKIPPED and (is_benign or not story.benign)
-    ]
+        return [story for name, story in here.items() if name in names]
+    return [story for story in here.values() if is_benign or not story.benign]
 
 
 def _policy(args: Namespace, desk: Desk) -> Policy:
@@ -164,7 +167,7 @@ def _list(value: list[dict[str, Any]]) -> str:
 def _report(value: dict[str, Any]) -> str:
     thefts = [each for each in value["stories"] if not each["benign"]]
     honest = [each for each in value["stories"] if each["benign"]]
-    parts = []
+    parts = [] if value["countries"] else [BLIND]
     if thefts:
         heads = (
             "THEFT",
@@ -227,9 +230,12 @@ def _summary(value: dict[str, Any], thefts: list[dict[str, Any]]) -> str:
     caught = sum(each["caught"] for each in due)
     taken = sum(each["cost_nusd"] for each in due)
     alarms = value["false_alarms"]
-    return (
+    said = (
         f"Caught {caught} of the {len(due)} thefts that should be; together they took "
-        f"{format_usd(taken)}. Of {alarms['owner_calls']} honest calls {alarms['refused']} were "
+        f"{format_usd(taken)}. "
+    )
+    return (
+        f"{said if due else ''}Of {alarms['owner_calls']} honest calls {alarms['refused']} were "
         f"refused. Seed {value['seed']}; the days of use before the theft are simulated."
     )
 

@@ -1,5 +1,6 @@
-"""What the doctor sees from outside: secrets, data folder, disk, providers and their prices."""
+"""What the doctor sees from outside: secrets, disk, providers, prices, networks and policy."""
 
+import importlib.util
 import shutil
 import stat
 import time
@@ -12,9 +13,11 @@ from tokenward.cli.init import ADMIN_TOKEN, MASTER_KEY, PEPPER
 from tokenward.http.admin.office import Check
 from tokenward.kernel.errors import SettingsError
 from tokenward.settings import Settings, resolve_secret
+from tokenward.settings.shape import Policy
 
 DISK_BYTES_MIN: Final = 512 * 1024 * 1024
 RENEW_WITHIN: Final = timedelta(days=7)
+SHOWN_MAX: Final = 5
 _DAY: Final = "%Y-%m-%d"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _GLOB_SIGNS: Final = frozenset("*?[")
@@ -30,6 +33,8 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     if settings.data_dir.is_dir():
         yield _disk(settings.data_dir)
     yield _prices(settings)
+    yield _networks(settings)
+    yield _policy(settings.policy)
     if settings.server.tls_certificate:
         yield _tls(settings)
 
@@ -109,6 +114,43 @@ def _prices(settings: Settings) -> Check:
             "add them under [prices]",
         )
     return _good("prices", "every model that is named exactly has a price")
+
+
+def _networks(settings: Settings) -> Check:
+    """Every file is opened and tried, as the guard does when it starts."""
+    from tokenward.app.geography import networks
+
+    try:
+        networks(settings)
+    except SettingsError as error:
+        return _bad("networks", f"{error}")
+    network = settings.network
+    has_table = importlib.util.find_spec("iptocc") is not None
+    known = [
+        f"countries {_yes(network.country_db or has_table)}",
+        f"systems {_yes(network.asn_db)}",
+        f"kinds {_yes(network.kind_db or network.datacenters or network.vpns or network.tor)}",
+    ]
+    why = f"known of callers: {', '.join(known)}"
+    if not (network.country_db or has_table):
+        why += "; less theft is seen without: pip install 'tokenward[network]'"
+    return _good("networks", why)
+
+
+def _yes(known: object) -> str:
+    return "yes" if known else "no"
+
+
+def _policy(policy: Policy) -> Check:
+    """Never fails: an operator may want to look on first."""
+    acts = "only observed" if policy.mode == "observe" else "acts"
+    own = [
+        f"{name} ({project.mode or policy.mode})"
+        for name, project in sorted(policy.project.items())
+    ]
+    more = f" and {len(own) - SHOWN_MAX} more" if len(own) > SHOWN_MAX else ""
+    said = f"; projects with rules of their own: {', '.join(own[:SHOWN_MAX])}{more}" if own else ""
+    return _good("policy", f"evidence {'is ' if policy.mode == 'observe' else ''}{acts}{said}")
 
 
 def _tls(settings: Settings) -> Check:

@@ -1,15 +1,18 @@
 """`tokenward key`: a key's life."""
 
+import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tokenward.cli.cap import caps_table
-from tokenward.cli.desk import Desk
+from tokenward.cli.desk import CommandError, Desk
 from tokenward.cli.parser import UsageError, Verbs, add_verbs
-from tokenward.cli.screen import clean, facts, moment, plural, table
+from tokenward.cli.screen import clean, facts, moment, plural, printable, table
 from tokenward.http.admin.targets import key_named
 from tokenward.keys.caveats import parse_duration_ms
+
+_FROZE: Final = re.compile(r"incident (inc_[0-9A-Za-z]{12}):")
 
 
 def add(verbs: Verbs) -> None:
@@ -66,7 +69,14 @@ def _add_create(inner: Verbs) -> None:
     )
     create.add_argument("--expires", metavar="TIME", help="like 30d; default: never")
     for flag, sign, words in (
-        ("--model", "GLOB", "only these models, like gpt-5-*"),
+        (
+            "--model",
+            "GLOB",
+            (
+                "only these models, like gpt-5-*; a name without a pattern is also never held as "
+                "a dearer one"
+            ),
+        ),
         ("--route", "GLOB", "only these routes, like /v1/chat/*"),
         ("--cidr", "C", "only from these networks, like 10.0.0.0/8"),
     ):
@@ -198,7 +208,7 @@ def _listed(keys: list[dict[str, Any]]) -> str:
     rows = [
         (
             key["id"],
-            key["state"],
+            _state(key),
             "bearer" if key["bind"] == "none" else key["bind"],
             key["project"],
             key["account"],
@@ -213,24 +223,34 @@ def _listed(keys: list[dict[str, Any]]) -> str:
     )
 
 
+def _state(key: dict[str, Any]) -> str:
+    barred = len(key["barred"])
+    return f"{key['state']}, {barred} barred" if barred else f"{key['state']}"
+
+
 def _show(args: Namespace, desk: Desk) -> None:
     desk.tell(desk.ask("GET", _path(args)), _shown)
 
 
 def _shown(key: dict[str, Any]) -> str:
-    rows = [(name, _cell(name, each)) for name, each in key.items() if each not in ("", None, [])]
+    rows = [(name, _cells(name, each)) for name, each in key.items() if each not in ("", None, [])]
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name.replace('_', ' '):<{width}}   {cell}" for name, cell in rows)
+    return "\n".join(
+        f"{name.replace('_', ' ') if number == 0 else '':<{width}}   {cell}"
+        for name, cells in rows
+        for number, cell in enumerate(cells)
+    )
 
 
-def _cell(name: str, value: Any) -> str:
+def _cells(name: str, value: Any) -> list[str]:
+    """One line each. Things that were barred are told whole: who undoes one wants to know which."""
     if name == "caveats":
-        return facts(value) or "none"
+        return [facts(value) or "none"]
     if name == "cleared":
-        return clean(", ".join(value))
+        return [printable(thing) for thing in value]
     if name == "barred":
-        return clean(", ".join(f"{bar['thing']} ({bar['incident']})" for bar in value))
-    return moment(value) if name.endswith("_at") else clean(f"{value}")
+        return [printable(f"{bar['thing']} ({bar['incident']})") for bar in value]
+    return [moment(value) if name.endswith("_at") else clean(f"{value}")]
 
 
 def _freeze(args: Namespace, desk: Desk) -> None:
@@ -251,10 +271,24 @@ def _stopped(key: dict[str, Any]) -> str:
 
 
 def _unfreeze(args: Namespace, desk: Desk) -> None:
-    desk.tell(
-        desk.ask("POST", _path(args, "/unfreeze"), {}),
-        lambda key: f"Key {key['id']} is {key['state']}.",
-    )
+    before = {} if desk.as_json else desk.ask("GET", _path(args))
+    key = desk.ask("POST", _path(args, "/unfreeze"), {})
+    still = "" if desk.as_json else _still_open(before["frozen_why"], desk)
+    desk.tell(key, lambda shown: f"Key {shown['id']} is {shown['state']}.{still}")
+
+
+def _still_open(frozen_why: str, desk: Desk) -> str:
+    """That the incident which froze a key was not judged by unfreezing it."""
+    named = _FROZE.match(frozen_why)
+    if named is None:
+        return ""
+    incident = named[1]
+    try:
+        if desk.ask("GET", f"/incidents/{incident}")["state"] != "open":
+            return ""
+    except CommandError:  # whoever froze it by hand may have said anything
+        return ""
+    return f" Incident {incident} is still open: tokenward incident undo {incident}, or confirm"
 
 
 def _rotate(args: Namespace, desk: Desk) -> None:

@@ -42,7 +42,8 @@ def _lines(spans: list[dict[str, Any]]) -> str:
 
 def _became(record: dict[str, Any]) -> str:
     became: str = record.get("refusal") or record.get("outcome") or "-"
-    return f"{became}, cost estimated" if record.get("is_estimate") else became
+    would = f", would {record['would']}" if record.get("would") else ""
+    return f"{became}{', cost estimated' if record.get('is_estimate') else ''}{would}"
 
 
 def _screen(records: list[dict[str, Any]]) -> str:

@@ -25,9 +25,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def clean(text: str) -> str:
-    """One short printable line: names and reasons must not steer a terminal."""
-    line = "".join(sign if sign.isprintable() else "?" for sign in text)
+    """One short printable line."""
+    line = printable(text)
     return line if len(line) <= CELL_CHARS_MAX else line[: CELL_CHARS_MAX - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """One line, however long: names and reasons must not steer a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def moment(text: str | None, never: str = "-") -> str:

@@ -98,4 +98,5 @@ def _with_flags(settings: Settings, args: Namespace) -> Settings:
 def _ready(value: dict[str, Any], settings: Settings) -> str:
     kind, _, name = (settings.admin.token or "").partition(":")
     where = f"${name}" if kind == "env" else name
-    return f"tokenward ready on {value['url']} (admin token in {where})"
+    seen = " (evidence is only observed)" if settings.policy.mode == "observe" else ""
+    return f"tokenward ready on {value['url']} (admin token in {where}){seen}"

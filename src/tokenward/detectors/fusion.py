@@ -36,6 +36,8 @@ FEW_CALLS: Final = 5
 """So many first calls are kept one by one: detectors ask whether there were that many."""
 REST: Final = 3.0
 """An ordinary day speaks against theft: the strain of a key falls by so much, as a logarithm."""
+FADE_DAYS: Final = 7
+"""What the owner's own origin did once is forgiven after so many days."""
 TOLD_FROM: Final = log(2)
 """What speaks less for theft than two to one is not told."""
 
@@ -46,14 +48,16 @@ class Opinion(Struct, frozen=True, kw_only=True, gc=False):
     `log_e` is the evidence of its origin and `total` that with what the key has shown before, both
     as natural logarithms of an e-value. `signs` speak for theft, strongest first; `against` does
     not, in words. `marks` are what counts once per origin. `is_cold`: the key has no history;
-    `is_familiar`: the origin is its owner's; `is_usual`: nothing here is new. `dearer` says why the
-    model is a dearer one than any before, "" if it is not.
+    `is_familiar`: the origin is its owner's; `is_usual_place`: so is its network; `is_usual`:
+    nothing here is new. `dearer` says why the model is a dearer one than any before, "" if it is
+    not.
     """
 
     origin: str
     is_cold: bool = False
     is_usual: bool = False
     is_familiar: bool = False
+    is_usual_place: bool = False
     log_e: float = 0.0
     total: float = 0.0
     signs: tuple[Sign, ...] = ()
@@ -73,21 +77,23 @@ def look(call: Signals, past: Past, key_kind: str = "", more: tuple[Sign, ...] =
     if call.proof:
         habits.append(_holder(call.proof))
     marks = dict(doubt.marks) if doubt is not None else {}
+    today = call.at_ms // DAY_MS
+    if doubt is not None and doubt.last < today - FADE_DAYS and is_familiar(origin, past, today):
+        marks = {}
     for sign in once:
         marks[sign.code] = max(sign.weight, marks.get(sign.code, 0.0))
     log_e = _ratio(habits, key_kind) + sum(marks.values())
     signs = [sign for sign in (*once, *habits) if sign.reason and sign.weight > TOLD_FROM]
     signs.sort(key=lambda sign: (-sign.weight, sign.code))
-    total, today = log_e, call.at_ms // DAY_MS
+    total = log_e
     is_owners = is_familiar(origin, past, today)
     if not is_owners:
-        strangers = past.strangers if past.strain_day == today else {}
-        count = len(strangers) + (origin not in strangers)
-        total += strain_at(past, today) - log(count)
+        total = _key_total(origin, log_e, past, today)
     return Opinion(
         origin=origin,
         is_cold=novelty.is_cold(past),
         is_familiar=is_owners,
+        is_usual_place=novelty.is_usual_place(call, past, today),
         log_e=log_e,
         total=total,
         signs=tuple(signs),
@@ -95,6 +101,35 @@ def look(call: Signals, past: Past, key_kind: str = "", more: tuple[Sign, ...] =
         marks=tuple(sorted(marks.items())),
         dearer=novelty.dearer_reason(call, past),
     )
+
+
+def _key_total(origin: str, log_e: float, past: Past, today: int) -> float:
+    """The evidence of an unfamiliar origin with that of the key's other strangers and days.
+
+    Strangers of one day are averaged by network: who changes programs is one stranger. An origin
+    that was there on an earlier day is in the strain already, and does not count twice.
+    """
+    strain = strain_at(past, today)
+    known = past.origins.get(origin)
+    if log_e <= 0 or (known is not None and known.first < today):
+        return max(log_e, min(strain, log_e + strain))
+    strangers = dict(past.strangers) if past.strain_day == today else {}
+    strangers[origin] = max(log_e, strangers.get(origin, log_e))
+    return strain + _mean(_by_place(strangers))
+
+
+def _by_place(strangers: dict[str, float]) -> dict[str, float]:
+    """The strongest evidence of each network."""
+    places: dict[str, float] = {}
+    for origin, weight in strangers.items():
+        place = origin.partition("@")[2]
+        places[place] = max(weight, places.get(place, weight))
+    return places
+
+
+def _mean(weights: dict[str, float]) -> float:
+    """Of e-values, as a logarithm like they are."""
+    return log(sum(exp(min(each, 50.0)) for each in weights.values()) / len(weights))
 
 
 def _holder(proof: str) -> Sign:
@@ -155,8 +190,7 @@ def strain_at(past: Past, today: int) -> float:
         return past.strain
     strain = past.strain
     if past.strangers:
-        mean = sum(exp(min(each, 50.0)) for each in past.strangers.values()) / len(past.strangers)
-        strain, days = max(0.0, strain + log(mean)), days - 1
+        strain, days = max(0.0, strain + _mean(_by_place(past.strangers))), days - 1
     return max(0.0, strain - REST * days)
 
 
@@ -183,6 +217,8 @@ def learn(call: Signals, past: Past, opinion: Opinion) -> bool:
         changed |= _see(past, habit, value, today, is_first_day=is_first_day)
     if novelty.is_dearer(call, past) and not is_first_day:
         _note_news(past, "dearer", today)
+    if opinion.dearer:  # and yet allowed: its owner has said that it is meant
+        past.level_before = max(past.level_before, call.asked.level or 0)
     if call.asked.level is not None:
         past.priced = min(past.priced + 1, CALLS_MAX)
         changed |= past.priced <= FEW_CALLS
@@ -202,7 +238,7 @@ def _turn_day(past: Past, today: int) -> bool:
     if past.strain_day < today:
         past.strain, past.strain_day, past.strangers = strain_at(past, today), today, {}
     if past.last < today:
-        past.last, past.days = today, past.days + 1
+        past.last, past.days, past.level_before = today, past.days + 1, past.level
         return True
     return False
 

@@ -43,6 +43,10 @@ def fold(one: Past, other: Past) -> Past:
         news=_union(one.news, other.news, _join_news),
         doubts=_union(one.doubts, other.doubts, _join_doubts),
     )
+    if one.last == other.last:
+        past.level_before = min(one.level_before, other.level_before)
+    else:
+        past.level_before = (one if one.last > other.last else other).level_before
     later, earlier = (one, other) if one.strain_day >= other.strain_day else (other, one)
     past.strain, past.strain_day = later.strain, later.strain_day
     past.strangers = dict(sorted(later.strangers.items()))

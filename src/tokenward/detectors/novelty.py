@@ -73,6 +73,12 @@ def is_usual(seen: Seen | None, past: Past, today: int) -> bool:
     return seen.first <= past.first or earlier >= KNOWN_DAYS
 
 
+def is_usual_place(call: Signals, past: Past, today: int) -> bool:
+    """The network is one that the key is used from; private ones are all alike."""
+    place = call.network.place
+    return call.network.kind == "private" or is_usual(_seen(past, "place", place), past, today)
+
+
 def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
     """A sign for each habit that the call shows; none (*unknown*) for a key without a history."""
     if is_cold(past):
@@ -132,15 +138,20 @@ def _rate(habit: Habit, past: Past, today: int, key_kind: str) -> float:
     """The owner's rate of news: of days, or, with `given`, of the days on which that was new."""
     prior = habit.rates[KEY_KINDS.index(key_kind) if key_kind in KEY_KINDS else 0]
     days = past.earlier_days(today)
-    news = past.news.get(habit.name)
-    shown = news.days if news is not None else 0
+    shown = _earlier_news(past, habit.name, today)
     if habit.given:
-        parent = past.news.get(habit.given)
-        of_days = float(parent.days if parent is not None else 0)
+        of_days = float(_earlier_news(past, habit.given, today))
         rate = (shown + prior * 4) / (of_days + 4)
     else:
         rate = (shown + prior * PRIOR_DAYS) / (days + PRIOR_DAYS) * (1 + EARLY_DAYS / (1 + days))
     return min(rate, RATE_MAX)
+
+
+def _earlier_news(past: Past, habit: str, today: int) -> int:
+    """On how many days before today there was something new. What a stranger does today must not
+    make the owner look like somebody who does such things."""
+    news = past.news.get(habit)
+    return 0 if news is None else max(0, news.days - (news.last == today))
 
 
 def _by_chance(habit: Habit, value: str, values: dict[str, str]) -> float:
@@ -179,14 +190,24 @@ def _dearer(call: Signals, past: Past, key_kind: str) -> Sign:
 def is_dearer(call: Signals, past: Past) -> bool:
     """A costly model that costs clearly more than any that the key has used, in calls enough to say
     so."""
-    level = call.asked.level
-    if level is None or past.priced < DEARER_CALLS or past.level == 0:
+    level, usual = call.asked.level, usual_level(call, past)
+    if level is None or past.priced < DEARER_CALLS or usual == 0:
         return False
     is_first_day = past.first == call.at_ms // DAY_MS
     if is_first_day and len(past.values.get("model", {})) > MODELS_TRIED:
         return False
-    is_costly = level >= COSTLY_LEVEL or level >= past.level + LEAP
-    return is_costly and level >= past.level + DEARER_STEP
+    is_costly = level >= COSTLY_LEVEL or level >= usual + LEAP
+    return is_costly and level >= usual + DEARER_STEP
+
+
+def usual_level(call: Signals, past: Past) -> int:
+    """How dear the key's models were when the day began: nobody climbs from model to model within a
+    day. On its first day, how dear they have been so far."""
+    is_first_day = past.first == call.at_ms // DAY_MS
+    has_begun = past.last == call.at_ms // DAY_MS
+    if is_first_day or not has_begun:
+        return past.level
+    return past.level_before or past.level
 
 
 def dearer_reason(call: Signals, past: Past) -> str:
@@ -194,7 +215,7 @@ def dearer_reason(call: Signals, past: Past) -> str:
     level = call.asked.level
     if level is None or not is_dearer(call, past):
         return ""
-    times = 2 ** ((level - past.level) / LEVELS_A_DOUBLING)
+    times = 2 ** (min(level - usual_level(call, past), 400) / LEVELS_A_DOUBLING)
     return (
         f"the model {call.asked.model[:40]!r} costs about {times:,.1f} times as much as the "
         "dearest that this key has used"

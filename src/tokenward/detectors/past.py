@@ -10,6 +10,10 @@ VALUES_MAX: Final = 16
 ORIGINS_MAX: Final = 16
 MARKS_MAX: Final = 8
 TEXT_MAX: Final = 96
+NEW_ROOM: Final = 4
+"""Of the values and origins of a full past, so many are kept for what is new."""
+NEW_DAYS: Final = 2
+"""What was seen on no more days than this gives way to what was seen on more."""
 FORGET_DAYS: Final = 90
 DAY_MS: Final = 86_400_000
 VERSION: Final = b"\x01"
@@ -55,7 +59,8 @@ class Past(Struct, array_like=True, gc=False):
     of several gateways fold into one in any order (`merging.py`).
 
     `first`, `last` and `days` are of days with clean calls, `calls` their number up to a million.
-    `level` is the dearest price (see `kernel.signals.Asked`) of `priced` clean calls. `doubts` hold
+    `level` is the dearest price (see `kernel.signals.Asked`) of `priced` clean calls, and
+    `level_before` what it was when the day began. `doubts` hold
     evidence, not habits: refused calls may add to them. `strain` is the logarithm of the e-CUSUM
     at the beginning of `strain_day`, `strangers` the evidence of that day's unfamiliar origins.
     """
@@ -73,6 +78,7 @@ class Past(Struct, array_like=True, gc=False):
     strain_day: int = 0
     strangers: dict[str, float] = {}
     priced: int = 0
+    level_before: int = 0
 
     def earlier_days(self, today: int) -> int:
         """Days of clean use before today."""
@@ -87,7 +93,7 @@ def short(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-_Kept = TypeVar("_Kept", Origin, Doubt, Seen)
+_Dated = TypeVar("_Dated", Origin, Seen)
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Past).decode
 
@@ -110,17 +116,32 @@ def unpack(blob: bytes) -> Past | None:
 def trim(past: Past, today: int) -> None:
     """Forget what was not seen for `FORGET_DAYS`, and of too many what was seen longest ago."""
     oldest = today - FORGET_DAYS
-    past.origins = _newest(past.origins, ORIGINS_MAX, oldest)
+    past.origins = _kept(past.origins, ORIGINS_MAX, oldest, past.first)
     past.doubts = _newest(past.doubts, ORIGINS_MAX, oldest)
     for name, values in past.values.items():
         if len(values) > VALUES_MAX or any(seen.last < oldest for seen in values.values()):
-            past.values[name] = _newest(values, VALUES_MAX, oldest)
+            past.values[name] = _kept(values, VALUES_MAX, oldest, past.first)
     if len(past.strangers) > ORIGINS_MAX:
-        past.strangers = dict(sorted(past.strangers.items())[:ORIGINS_MAX])
+        strongest = sorted(past.strangers.items(), key=lambda pair: (-pair[1], pair[0]))
+        past.strangers = dict(sorted(strongest[:ORIGINS_MAX]))
 
 
-def _newest(kept: dict[str, _Kept], most: int, oldest: int) -> dict[str, _Kept]:
+def _kept(kept: dict[str, _Dated], most: int, oldest: int, first: int) -> dict[str, _Dated]:
+    """What was not seen for long is forgotten. Of too many, what is established stays: nobody can
+    drive out what is usual by showing many new things on one day. Some room is always left for
+    what is new, else a full past could learn nothing."""
     if len(kept) <= most and all(each.last >= oldest for each in kept.values()):
         return kept
-    ranked = sorted(kept.items(), key=lambda pair: (-pair[1].last, pair[0]))
-    return {name: each for name, each in ranked[:most] if each.last >= oldest}
+    fresh = {name: each for name, each in kept.items() if each.last >= oldest}
+    old = {n: e for n, e in fresh.items() if e.first <= first or e.days > NEW_DAYS}
+    new = {n: e for n, e in fresh.items() if n not in old}
+    newest_old: list[str] = sorted(old, key=lambda n: (-old[n].last, -old[n].days, n))
+    newest_new: list[str] = sorted(new, key=lambda n: (-new[n].last, n))
+    room: int = min(len(newest_new), max(NEW_ROOM, most - len(newest_old)))
+    stay = [*newest_old[: most - room], *newest_new[:room]]
+    return {name: kept[name] for name in stay}
+
+
+def _newest(doubts: dict[str, Doubt], most: int, oldest: int) -> dict[str, Doubt]:
+    ranked = sorted(doubts.items(), key=lambda pair: (-pair[1].last, pair[0]))
+    return {name: doubt for name, doubt in ranked[:most] if doubt.last >= oldest}

@@ -22,7 +22,8 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
         return []
     origin = past.origins.get(short(call.origin))
     has_history = origin is not None and origin.calls >= HISTORY_CALLS
-    if content.is_sure:
+    is_common = past.calls == 0 and content.probe == "dead_route"
+    if content.is_sure and not is_common:
         return [
             Sign(
                 kind="E2",
@@ -36,6 +37,19 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
         ]
     if has_history:
         return []
+    if is_common:  # some chat programs ask for a balance before anything else
+        return [
+            Sign(
+                kind="E2",
+                detector=NAME,
+                code=f"probe:{content.probe}",
+                reason="the first call of this key asks for what only key checkers and a few chat "
+                "programs ask for",
+                ordinary=0.01,
+                moved=0.01,
+                thief=0.3,
+            )
+        ]
     return [
         Sign(
             kind="E2",

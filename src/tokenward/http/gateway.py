@@ -69,6 +69,7 @@ class Gateway:
             await answer_refusal(reply, match, dialect.error(match, request_id), request_id)
             return
         length = headers.get(b"content-length")
+        peer: str = (scope.get("client") or ("",))[0]
         arrived = Arrived(
             request_id=request_id,
             at_ms=self._guard.clock.now_ms(),
@@ -81,7 +82,8 @@ class Gateway:
             header_list=header_list,
             wire_names=wire_names,
             ja4=self._ja4.ja4_of(scope),
-            client_ip=client_address((scope.get("client") or ("",))[0], headers, self._trusted),
+            is_forwarded=self._trusted.includes(peer),
+            client_ip=client_address(peer, headers, self._trusted),
             certificate=self._certificates.certificate_of(scope),
             read_body=partial(
                 self._read_body,

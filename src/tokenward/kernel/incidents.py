@@ -29,7 +29,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     have been spent between the first sign and the stop.
 
     `things` are those of the key that it barred (`keys.records.Bar`). `against` is what speaks
-    against a theft, `undo` what would undo what was done: both in plain words.
+    against a theft, `undo` what would undo what was done: both in plain words. So is `who`, which
+    says who called: printable, and "" where nobody knows.
     """
 
     id: str
@@ -45,3 +46,4 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     things: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     undo: str = ""
+    who: str = ""

@@ -76,8 +76,10 @@ def accuse(
         return None
     known = {*record.cleared, *(bar.thing for bar in record.barred)}
     fresh = tuple(thing for thing in dict.fromkeys(things) if thing not in known)
-    bars = tuple(Bar(thing, incident.id) for thing in fresh)[: BARRED_MAX - len(record.barred)]
-    stops = record.state == "live" and (freeze or len(bars) < len(fresh))
+    room = BARRED_MAX - len(record.barred)
+    stopped = tuple(thing for thing in _to_bar(things, record.cleared) if thing in fresh)
+    bars = tuple(Bar(thing, incident.id) for thing in stopped)[:room]
+    stops = record.state == "live" and (freeze or len(bars) < len(stopped))
     if not (bars or stops):
         return None
     actions = incident.actions
@@ -90,6 +92,14 @@ def accuse(
         assert isinstance(frozen, KeyRecord), "a live key can be frozen"
         new = frozen
     return Accused(new, told)
+
+
+def _to_bar(things: tuple[str, ...], cleared: tuple[str, ...]) -> tuple[str, ...]:
+    """Who stops an origin stops all its models; a model that comes with it is only named, so that
+    the key's owner is asked about it apart, and undoing clears both at once."""
+    asked = tuple(thing for thing in dict.fromkeys(things) if thing not in cleared)
+    origins = tuple(thing for thing in asked if thing.startswith("origin:"))
+    return origins or asked
 
 
 def why_frozen(incident: Incident) -> str:

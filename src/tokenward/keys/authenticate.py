@@ -109,11 +109,36 @@ def _opens(shown: bytes, record: KeyRecord | None, now_ms: int) -> bool:
 
 
 def _frozen(record: KeyRecord) -> Refusal:
+    word, _, rest = record.frozen_why.partition(" ")
+    incident = rest.partition(":")[0] if word == "incident" else ""
+    if incident:  # `keys.accusation.why_frozen`
+        return frozen_by(incident)
     return Refusal(
         "key:frozen",
         403,
         f"Key {mask(record.id)} is frozen: nothing is sent with it until somebody unfreezes it. "
         f"If it should work: tokenward key unfreeze {record.id}",
+    )
+
+
+def frozen_by(incident: str) -> Refusal:
+    """A key that was stopped because of what was done with it."""
+    return Refusal(
+        "key:frozen",
+        403,
+        f"This key was frozen: it is used in a way that looks like theft (incident {incident}). "
+        "Nothing was sent and nothing is charged. If it is no theft: tokenward incident undo "
+        f"{incident}",
+        facts=way_out(incident),
+    )
+
+
+def way_out(incident: str) -> tuple[tuple[str, str | int | None], ...]:
+    """What a refusal says for programs, of an incident that can be undone."""
+    return (
+        ("incident", incident),
+        ("way_out", f"tokenward incident undo {incident}"),
+        ("way_out_api", f"POST /admin/v1/incidents/{incident}/undo"),
     )
 
 

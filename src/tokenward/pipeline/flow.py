@@ -56,7 +56,7 @@ async def _walk(guard: Guard, arrived: Arrived, reply: Reply, notes: Notes) -> R
         refusal = await use_up_even_so(guard, bound, read, notes)
         return await scoring.score_refused(guard, bound, refusal, notes)
     notes.read(read)
-    remembered = await guard.ward.memory.recall(known.key.id)
+    remembered = await guard.ward.memory.recall(known.key.id, arrived.at_ms)
 
     held = await steps.limit_and_hold(guard, read, reply, notes)  # 4
     if isinstance(held, Refusal):
@@ -72,7 +72,11 @@ async def _spend(
     guard: Guard, held: Held, remembered: Remembered, reply: Reply, notes: Notes
 ) -> Refusal | None:
     """Steps 5-10. From here on a hold is open, and every way out ends it."""
-    scored = scoring.score(guard, held, remembered, notes)  # 5
+    try:
+        scored = scoring.score(guard, held, remembered, notes)  # 5
+    except Exception:
+        await steps.void(guard, held, BUG.code)
+        raise
     look = partial(look_again, guard, scored)
     with guard.running.enter(held.read.bound.known.names, look) as running:
         cleared = steps.decide(scored, look())  # 6
@@ -83,7 +87,7 @@ async def _spend(
         return cleared
     if isinstance(cleared, Verdict):
         await steps.void(guard, held, STEP_UP)
-        return await scoring.answer_verdict(guard, scored, notes)
+        return await scoring.answer_verdict(guard, scored)
     metered = steps.meter(answered)  # 8
     notes.meter(metered)
     settling = steps.settle(guard, metered)  # 9: in effect now, durable when awaited

@@ -38,6 +38,7 @@ def rule_on(call: Signals, opinion: Opinion, standing: Standing, rules: Rules) -
         origin=opinion.origin,
         model=call.asked.model,
         is_familiar=opinion.is_familiar,
+        is_usual_place=opinion.is_usual_place,
         total=opinion.total,
         findings=tuple(
             Finding(kind=sign.kind, detector=sign.detector, reason=sign.reason, weight=sign.weight)

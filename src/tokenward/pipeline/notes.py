@@ -97,11 +97,6 @@ class Notes:
         if not verdict.acts and verdict.action != "allow":
             record.would = verdict.action
 
-    def respond(self, refusal: Refusal) -> None:
-        """Step 6: the verdict refused it, under this incident."""
-        facts = dict(refusal.facts)
-        self._record.incident = str(facts.get("incident") or "")
-
     def send(self, now_s: float) -> None:
         """The request leaves for the provider."""
         self._sent_s = now_s
@@ -125,6 +120,7 @@ class Notes:
         interruption = answered.interruption
         if interruption is not None:
             record.refusal = interruption.code
+            self._name_incident(interruption)
         if usage is not None:
             record.input_tokens = usage.input_tokens
             record.cached_tokens = usage.cached_tokens
@@ -144,11 +140,16 @@ class Notes:
 
     def refuse(self, refusal: Refusal) -> None:
         """A "no" at any step; of an answer that was begun only the fault is noted."""
+        self._name_incident(refusal)
         if self.has_started and self._record.status:
             return
         self._record.refusal = refusal.code
         self._record.status = refusal.status
         self._record.verdict = "refuse"
+
+    def _name_incident(self, refusal: Refusal) -> None:
+        """Under which incident the call was held back, or its answer stopped."""
+        self._record.incident = str(dict(refusal.facts).get("incident") or "")
 
     @staticmethod
     def describe(bug: Exception) -> str:

@@ -17,6 +17,7 @@ from tokenward.kernel.errors import StoreError
 
 KEYS_MAX: Final = 20_000
 TRAILS_MAX: Final = 16
+REREAD_MS: Final = 30_000
 FOLD_MAX: Final = 64
 """Keys that are folded into the store at once; between two such turns others run."""
 
@@ -37,7 +38,7 @@ class Remembered:
     """One key's past and its last minutes. `is_known` False: the store could not be asked, so
     nothing may be said about what is usual."""
 
-    __slots__ = ("is_known", "is_new", "past", "recent", "trails")
+    __slots__ = ("is_known", "is_new", "past", "read_ms", "recent", "trails")
 
     def __init__(self, past: Past, *, is_shared: bool, is_known: bool = True) -> None:
         self.past = past
@@ -45,15 +46,22 @@ class Remembered:
         self.is_known = is_known
         self.is_new = False
         """The store has not seen what was learned."""
+        self.read_ms = 0
         self.trails: OrderedDict[str, Trail] = OrderedDict()
 
     def spend(self, origin: str, at_ms: int, cost_nusd: int) -> None:
-        """A call from an origin that is no old friend was let through, at this cost."""
+        """A call from an origin that is no old friend is let through, at this cost at most."""
         trail = self.trails.setdefault(origin, Trail(at_ms))
         trail.calls += 1
         trail.cost_nusd += cost_nusd
         if len(self.trails) > TRAILS_MAX:
             self.trails.popitem(last=False)
+
+    def give_back(self, origin: str, unspent_nusd: int) -> None:
+        """It has ended, and cost less by so much."""
+        trail = self.trails.get(origin)
+        if trail is not None:
+            trail.cost_nusd -= unspent_nusd
 
 
 class Memory:
@@ -69,23 +77,39 @@ class Memory:
         self.lost = 0
         """Keys whose newest lessons were lost, because the store was away and the memory full."""
 
-    async def recall(self, key_id: str) -> Remembered:
-        """What is known of the key. Waits for the store at the first call of a key; never raises:
-        a store that is away leaves the past unknown."""
+    async def recall(self, key_id: str, now_ms: int) -> Remembered:
+        """What is known of the key. Waits for the store at the first call of a key, and, where
+        others serve it too, every half a minute; never raises: a store that is away leaves the
+        past unknown, or as it was known."""
         known = self._known.get(key_id)
         if known is not None:
             self._known.move_to_end(key_id)
+            if self._is_shared and now_ms - known.read_ms > REREAD_MS:
+                await self._read_again(key_id, known, now_ms)
             return known
         try:
             blob = await self._pasts.find(key_id)
         except StoreError:
             return Remembered(Past(), is_shared=self._is_shared, is_known=False)
-        known = self._known.get(key_id)  # somebody else may have asked meanwhile
+        # Somebody else may have asked meanwhile; what waits for the store knows more than it.
+        known = self._known.get(key_id) or self._changed.get(key_id)
         if known is None:
             past = unpack(blob) if blob is not None else None
             known = Remembered(past or Past(), is_shared=self._is_shared)
-            self._keep(key_id, known)
+            known.read_ms = now_ms
+        self._keep(key_id, known)
         return known
+
+    async def _read_again(self, key_id: str, known: Remembered, now_ms: int) -> None:
+        """What other gateways have learned meanwhile."""
+        known.read_ms = now_ms
+        try:
+            blob = await self._pasts.find(key_id)
+        except StoreError:
+            return
+        theirs = unpack(blob) if blob is not None else None
+        if theirs is not None:
+            known.past = fold(theirs, known.past)
 
     def _keep(self, key_id: str, known: Remembered) -> None:
         self._known[key_id] = known

@@ -9,15 +9,19 @@ from typing import Final
 from tokenward.kernel.incidents import Evidence, Incident
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.signals import Signals
+from tokenward.keys.authenticate import frozen_by, way_out
 from tokenward.keys.records import KeyRecord
 from tokenward.pipeline.guard import Guard
 from tokenward.pipeline.judging import Judged
+from tokenward.pipeline.notes import without_keys
 from tokenward.pipeline.remembering import Remembered
 from tokenward.pipeline.stages import Scored
 from tokenward.policy.rules import Standing
 from tokenward.policy.verdict import Verdict, model_thing, origin_thing
 
 STEP_UP: Final = "stepup:required"
+MODEL: Final = "Other models go on."
+PROGRAM: Final = "All of this program in this network waits; other programs of the key go on."
 
 
 def standing_of(key: KeyRecord) -> Standing:
@@ -39,49 +43,51 @@ def look_at_bars(guard: Guard, scored: Scored, key: KeyRecord) -> Refusal | None
 
 
 async def respond(
-    guard: Guard, key: KeyRecord, call: Signals, judged: Judged, remembered: Remembered
+    guard: Guard,
+    key: KeyRecord,
+    call: Signals,
+    judged: Judged,
+    remembered: Remembered,
+    address: str,
 ) -> Refusal:
     """Do what the verdict says, once, and say it. Raises `StoreError`: the call is refused anyway,
     and the next one of the same kind is judged alike."""
     verdict = judged.verdict
     if verdict.incident:
-        return step_up(verdict.incident, verdict.why)
-    incident = _incident(guard, key, call, judged, remembered)
+        return step_up(verdict.incident, verdict.why, _scope(verdict))
+    incident = _incident(guard, key, call, judged, remembered, address)
     freeze = verdict.action == "freeze"
     await guard.keys.accuse(key.id, incident, verdict.things, freeze=freeze)
     now = await guard.keys.find(key.id) or key
     told = next((bar.incident for bar in now.barred if bar.thing in verdict.things), incident.id)
-    return _frozen(told) if now.state != "live" else step_up(told, verdict.why)
+    if now.state != "live":
+        return frozen_by(told)
+    return step_up(told, verdict.why, _scope(verdict))
 
 
-def step_up(incident: str, why: str) -> Refusal:
+def step_up(incident: str, why: str, scope: str = PROGRAM) -> Refusal:
     """What a challenged caller is told, and in `facts` what a program can act on."""
     return Refusal(
-        STEP_UP,
+        "stepup:required",
         403,
-        f"This call was held back and not sent, and nothing is charged: {why[:300]}. Other calls "
-        f"of the key go on. If it is meant, whoever runs this guard allows it with: tokenward "
-        f"incident undo {incident}",
-        facts=(
-            ("incident", incident),
-            ("way_out", f"tokenward incident undo {incident}"),
-            ("way_out_api", f"POST /admin/v1/incidents/{incident}/undo"),
-        ),
+        f"This call was held back and not sent, and nothing is charged: {why[:300]}. {scope} If it "
+        f"is meant, whoever runs this guard allows it with: tokenward incident undo {incident}",
+        facts=way_out(incident),
     )
 
 
-def _frozen(incident: str) -> Refusal:
-    return Refusal(
-        "key:frozen",
-        403,
-        "This key was frozen: it is used in a way that looks like theft. Nothing was sent and "
-        f"nothing is charged. If it is no theft: tokenward incident undo {incident}",
-        facts=(("incident", incident), ("way_out", f"tokenward incident undo {incident}")),
-    )
+def _scope(verdict: Verdict) -> str:
+    is_model = verdict.things[:1] and verdict.things[0].startswith("model:")
+    return MODEL if is_model else PROGRAM
 
 
 def _incident(
-    guard: Guard, key: KeyRecord, call: Signals, judged: Judged, remembered: Remembered
+    guard: Guard,
+    key: KeyRecord,
+    call: Signals,
+    judged: Judged,
+    remembered: Remembered,
+    address: str,
 ) -> Incident:
     verdict, now_ms = judged.verdict, guard.clock.now_ms()
     trail = remembered.trails.get(judged.opinion.origin)
@@ -97,7 +103,21 @@ def _incident(
         calls_before_stop=trail.calls if trail is not None else 0,
         against=verdict.against,
         undo=verdict.undo,
+        who=_who(call, key, address),
     )
+
+
+def _who(call: Signals, key: KeyRecord, address: str) -> str:
+    """Program, address and network, and whose key: what its owner can be asked about."""
+    client, network = call.client, call.network
+    said = without_keys(f"{client.claimed} {client.version}".strip())
+    program = client.family or "an unknown program"
+    kind = f", {network.kind}" if network.kind else ""
+    told = (
+        f"{program} ({said or 'says nothing of itself'}) from {address or 'an unknown address'} "
+        f"(network {network.place or 'unknown'}{kind}), project {key.project}"
+    )
+    return told if told.isprintable() else "".join(c if c.isprintable() else "?" for c in told)
 
 
 def _evidence(verdict: Verdict, call: Signals, judged: Judged) -> tuple[Evidence, ...]:
@@ -115,13 +135,16 @@ def _evidence(verdict: Verdict, call: Signals, judged: Judged) -> tuple[Evidence
         for finding in verdict.findings
         if finding.reason in signs
     )
-    if verdict.action == "hold" and verdict.why not in signs:
-        held = Evidence(
-            kind="E2",
-            detector="novelty",
-            reason=verdict.why,
-            at_ms=call.at_ms,
-            request_id=call.request_id,
-        )
-        return (held, *told)
-    return told
+    if verdict.action != "hold":
+        return told
+    rest = tuple(each for each in told if each.reason != verdict.why)
+    first = next((each for each in told if each.reason == verdict.why), None)
+    held = Evidence(
+        kind="E2",
+        detector="first_use",
+        reason=verdict.why,
+        value=first.value if first is not None else None,
+        at_ms=call.at_ms,
+        request_id=call.request_id,
+    )
+    return (held, *rest)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -31,6 +32,16 @@ Look = Callable[[], Refusal | None]
 
 def _is_fit() -> Refusal | None:
     return None
+
+
+def _stopped(refusal: Refusal) -> Refusal:
+    """The same, said of a call that was on its way."""
+    return replace(
+        refusal,
+        message="This call was stopped while its answer ran, because where it came from, or its "
+        "model, is held back now. What was used is charged. If it is meant, whoever runs this "
+        f"guard allows it with: {dict(refusal.facts).get('way_out', 'tokenward incident undo')}",
+    )
 
 
 def _is_over(refusal: Refusal | None) -> bool:
@@ -146,7 +157,7 @@ class RunningCalls:
         for call in tuple(self._by_name.get(key_id, ())):
             refusal = call.look()
             if refusal is not None and _is_over(refusal):
-                call.cut(refusal if refusal.code.startswith("stepup:") else reason)
+                call.cut(_stopped(refusal) if refusal.code.startswith("stepup:") else reason)
                 count += 1
         return count
 

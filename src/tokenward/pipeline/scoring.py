@@ -29,6 +29,8 @@ def score(guard: Guard, held: Held, remembered: Remembered, notes: Notes) -> Sco
     call = sense(guard.ward.senses, held.read, notes.said)
     judged = _judge(guard, call, remembered, known, notes)
     notes.score(call, judged)
+    if not judged.opinion.is_familiar and not judged.verdict.is_refused and held.hold is not None:
+        remembered.spend(judged.opinion.origin, call.at_ms, held.hold.amount_nusd)
     return Scored(held=held, call=call, judged=judged, remembered=remembered)
 
 
@@ -63,8 +65,9 @@ def _learn_from(guard: Guard, settled: Settled) -> None:
     is_clean = scored.judged.verdict.action == "allow" and not scored.call.unknown
     is_error = answered.outcome is Outcome.REJECTED
     remembered.recent.note(scored.call, is_clean=is_clean, is_error=is_error)
-    if not opinion.is_familiar and settled.settlement is not None:
-        remembered.spend(opinion.origin, scored.call.at_ms, settled.settlement.cost_nusd)
+    if not opinion.is_familiar and settled.settlement is not None and scored.held.hold is not None:
+        unspent_nusd = scored.held.hold.amount_nusd - settled.settlement.cost_nusd
+        remembered.give_back(opinion.origin, unspent_nusd)
     if not remembered.is_known or answered.outcome is not Outcome.COMPLETE or not is_clean:
         return
     answer = hash_answer(answered.said, guard.ward.senses.hash_text)
@@ -81,7 +84,7 @@ async def score_refused(guard: Guard, bound: Bound, refusal: Refusal, notes: Not
     is_trial = known.arrived.route.operation == TRIED_OUT
     if not (is_trial or refusal.code in TELLING):
         return refusal
-    remembered = await guard.ward.memory.recall(known.key.id)
+    remembered = await guard.ward.memory.recall(known.key.id, known.arrived.at_ms)
     call = sense_refused(guard.ward.senses, bound, notes.body)
     judged = _judge(guard, call, remembered, known, notes)
     notes.score(call, judged)
@@ -90,17 +93,17 @@ async def score_refused(guard: Guard, bound: Bound, refusal: Refusal, notes: Not
         suspect(call, remembered.past)
         guard.ward.memory.learned(known.key.id, remembered)
     if judged.verdict.opens:
-        await respond(guard, known.key, call, judged, remembered)
+        await respond(guard, known.key, call, judged, remembered, known.arrived.client_ip)
     return refusal
 
 
-async def answer_verdict(guard: Guard, scored: Scored, notes: Notes) -> Refusal:
+async def answer_verdict(guard: Guard, scored: Scored) -> Refusal:
     """What the caller of a call is told that the verdict refuses; the incident is durable first."""
     # No error of the caller's: suspicion must not feed on itself.
     scored.remembered.recent.note(scored.call, is_clean=False, is_error=False)
     if scored.remembered.is_known:
         suspect(scored.call, scored.remembered.past)
         guard.ward.memory.learned(scored.key.id, scored.remembered)
-    refusal = await respond(guard, scored.key, scored.call, scored.judged, scored.remembered)
-    notes.respond(refusal)
-    return refusal
+    address = scored.held.read.bound.known.arrived.client_ip
+    judged, remembered = scored.judged, scored.remembered
+    return await respond(guard, scored.key, scored.call, judged, remembered, address)

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from tokenward.kernel.conversation import Conversation
 from tokenward.kernel.signals import Asked, Client, Content, Network, Signals
 from tokenward.keys.caveats import names_model
+from tokenward.pipeline.notes import without_keys
 from tokenward.pipeline.stages import Bound, Read
 from tokenward.signals.client import read_client
 from tokenward.signals.content import read_content
@@ -35,7 +36,7 @@ def sense(senses: Senses, read: Read, said: Conversation | None) -> Signals:
         ),
     )
     asked = Asked(
-        model=ask.model,
+        model=without_keys(ask.model),
         level=read.price.level if read.price is not None and ask.has_output else None,
         is_declared=names_model(read.bound.known.key.caveats, ask.model),
         route=arrived.route.operation,
@@ -56,7 +57,7 @@ def sense_refused(senses: Senses, bound: Bound, body: bytes) -> Signals:
         probe = probe_in_refused(body, arrived.route.operation)
         return Content(probe=probe, is_sure=bool(probe))
 
-    asked = Asked(model=arrived.model_in_path[:256], route=arrived.route.operation)
+    asked = Asked(model=without_keys(arrived.model_in_path[:256]), route=arrived.route.operation)
     found = _try(unknown, Content(), content)
     return _signals(senses, bound, body, found, asked, unknown)
 
@@ -73,7 +74,13 @@ def _signals(
     client = _try(
         unknown,
         Client(),
-        lambda: read_client(arrived.header_list, arrived.wire_names, body, arrived.ja4),
+        lambda: read_client(
+            arrived.header_list,
+            arrived.wire_names,
+            body,
+            arrived.ja4,
+            is_forwarded=arrived.is_forwarded,
+        ),
     )
     network = _try(unknown, Network(), lambda: senses.networks.of(arrived.client_ip))
     return Signals(

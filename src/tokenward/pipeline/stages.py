@@ -41,6 +41,8 @@ class Arrived(Struct, frozen=True, kw_only=True):
     """The names in `header_list` as the caller wrote them; () where the server does not know."""
     ja4: str = ""
     """The caller's TLS, as a trusted proxy has measured it."""
+    is_forwarded: bool = False
+    """The connection is one of a trusted proxy, which may have written the head anew."""
     client_ip: str
     certificate: Certificate | None = None
     """The caller's TLS certificate (RFC 8705), None without one."""

@@ -5,8 +5,10 @@ from typing import Final
 
 from msgspec import Struct
 
-DAYS: Final = 30
-"""Rates of false alarms are stated a key and month of 30 days; evidence is weighed by the day."""
+STRANGER_DAYS: Final = 10
+"""Rates of false alarms are stated a key and month. Evidence is weighed once for each day on which
+a stranger shows; honest keys have fewer than so many a month (`tokenward lab evaluate` plays them).
+"""
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -23,13 +25,13 @@ class Rules(Struct, frozen=True, kw_only=True):
     @property
     def challenge_at(self) -> float:
         """The logarithm of an e-value at which an origin is challenged: the chance of a false
-        alarm within T days above a threshold c is at most T/c."""
-        return log(DAYS / self.false_challenges)
+        alarm within T weighings above a threshold c is at most T/c."""
+        return log(STRANGER_DAYS / self.false_challenges)
 
     @property
     def freeze_at(self) -> float:
         """The same for a freeze of the whole key."""
-        return log(DAYS / self.false_freezes)
+        return log(STRANGER_DAYS / self.false_freezes)
 
 
 class Standing(Struct, frozen=True, kw_only=True):

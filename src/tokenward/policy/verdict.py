@@ -35,12 +35,14 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
 
 class Case(Struct, frozen=True, kw_only=True, gc=False):
     """What is to be decided. `total` is the logarithm of the e-value of the key's whole story with
-    this call; `dearer` says why the model is a dearer one, "" if it is not, and `is_declared` that
-    the key's owner named that very model."""
+    this call. `is_usual_place`: the network is one that the key is used from. `dearer` says why
+    the model is a dearer one, "" if it is not, and `is_declared` that the key's owner named that
+    very model."""
 
     origin: str
     model: str = ""
     is_familiar: bool = False
+    is_usual_place: bool = False
     total: float = 0.0
     findings: tuple[Finding, ...] = ()
     against: tuple[str, ...] = ()
@@ -84,11 +86,14 @@ def decide(case: Case, standing: Standing, rules: Rules) -> Verdict:
     origin, model = origin_thing(case.origin), model_thing(case.model)
     incident = standing.incident_of(origin) or standing.incident_of(model)
     if incident:
+        is_origin = bool(standing.incident_of(origin))
+        what = "this program in this network" if is_origin else f"the model {case.model[:40]!r}"
         return Verdict(
-            action="challenge" if standing.incident_of(origin) else "hold",
+            action="challenge" if is_origin else "hold",
             acts=acts,
+            things=(origin,) if is_origin else (model,),
             incident=incident,
-            why="it was stopped before, and nobody has said since that it is meant",
+            why=f"{what} waits since an earlier call until somebody says that it is meant",
             findings=case.findings[:TOLD_MAX],
             against=case.against[:TOLD_MAX],
             undo=UNDO,
@@ -106,11 +111,11 @@ def decide(case: Case, standing: Standing, rules: Rules) -> Verdict:
             undo=UNDO,
         )
     if holds:
-        is_stranger = not case.is_familiar and origin not in standing.cleared
+        is_known = case.is_familiar or case.is_usual_place or origin in standing.cleared
         return Verdict(
             action="hold",
             acts=acts,
-            things=(model, origin) if is_stranger else (model,),
+            things=(model,) if is_known else (origin, model),
             why=case.dearer,
             findings=case.findings[:TOLD_MAX],
             against=case.against[:TOLD_MAX],
@@ -145,7 +150,8 @@ def _challenge_at(case: Case, standing: Standing, rules: Rules) -> float:
 
 def _freezes(case: Case, standing: Standing, rules: Rules) -> bool:
     """Identity alone freezes when it repeats, or when another class agrees (design section 5)."""
-    if case.total < rules.freeze_at:
+    by_use = sum(finding.weight for finding in case.findings if finding.kind == "E4")
+    if case.total - by_use < rules.freeze_at:  # use never helps to freeze
         return False
     repeats = any(thing.startswith("origin:") for thing, _ in standing.barred)
     weights: dict[str, float] = {}

@@ -44,12 +44,16 @@ def read_client(
     wire_names: tuple[bytes, ...],
     body: bytes,
     ja4: str = "",
+    *,
+    is_forwarded: bool = False,
 ) -> Client:
     """What a call shows of its program. `headers` are in wire order with lower-case names,
-    `wire_names` the same names as they were written, () where that is not known. Never raises;
-    bounded time for any input. The fingerprint comes from the head alone, so it is the same with
+    `wire_names` the same names as they were written, () where that is not known. `is_forwarded`:
+    it comes from a proxy that the operator trusts; with a proxy's marks in the head too, the head
+    may be the proxy's, and is not held against the program. Never raises; bounded time for any
+    input. The fingerprint comes from the head alone, so it is the same with
     and without a body; it leaves out versions, keys, timeouts and what proxies add."""
-    picked = pick_head(headers, wire_names)
+    picked = pick_head(headers, wire_names, is_forwarded=is_forwarded)
     seen = _judge(picked, denies_stream=False)
     if seen.family == "litellm" and seen.claim.family != "litellm":
         seen = _judge(picked, denies_stream=_denies_stream(body))

@@ -144,10 +144,11 @@ def _first_words(turns: tuple[Turn, ...]) -> bytes:
     """What the user said before the first answer. It stands at the head of every later call of the
     same conversation."""
     words: list[bytes] = []
-    for turn in turns[:_ROOT_TURNS]:
-        if turn.role != "user":
+    for turn in turns:
+        if turn.role == "user" and len(words) < _ROOT_TURNS:
+            words.append(_ends(turn.text))
+        elif words:  # some conversations begin with a word of the assistant
             break
-        words.append(_ends(turn.text))
     return b"\0".join(words)
 
 

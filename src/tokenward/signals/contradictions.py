@@ -1,8 +1,8 @@
 """What in this call cannot belong together? Plain sentences, for people to read.
 
 Each rule compares two layers that one program cannot show at once. What is unknown contradicts
-nothing: a body without a `<`, an order of headers that no known engine writes, a head that a proxy
-may have written anew. No list of versions: genuine programs are upgraded every week.
+nothing: a body without a `<`, an order of headers that no known engine writes, a head that a
+trusted proxy may have written anew. No list of versions: genuine programs are upgraded every week.
 """
 
 import re

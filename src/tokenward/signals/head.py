@@ -50,8 +50,8 @@ class Picked(NamedTuple):
 class Head(NamedTuple):
     """`names` in wire order and lower case; `values` of the few headers that say what a program
     is, printable ASCII, cut. Of the names as they were written: `is_lower` if all are lower case,
-    `is_title_os` if one is `X-Stainless-Os`. `is_forwarded`: a proxy has left its marks, and may
-    have written the head anew."""
+    `is_title_os` if one is `X-Stainless-Os`. `is_forwarded`: a proxy that the operator trusts has
+    left its marks, and may have written the head anew."""
 
     names: tuple[str, ...]
     values: dict[str, str]
@@ -64,16 +64,24 @@ class Head(NamedTuple):
         return self.values.get(name, "")
 
 
-def pick_head(headers: tuple[tuple[bytes, bytes], ...], wire_names: tuple[bytes, ...]) -> Picked:
-    """Never raises; looks at no more than `HEADERS_MAX` headers, and keeps the first of a name."""
+def pick_head(
+    headers: tuple[tuple[bytes, bytes], ...],
+    wire_names: tuple[bytes, ...],
+    *,
+    is_forwarded: bool = False,
+) -> Picked:
+    """Never raises; looks at no more than `HEADERS_MAX` headers, and keeps the first of a name.
+    `is_forwarded`: the connection is one of a trusted proxy. Only then do a proxy's marks count as
+    such: anybody can write them."""
     names: list[bytes] = []
     values: list[tuple[bytes, bytes]] = []
-    is_forwarded = False
+    has_added = has_marks = False
     for name, value in headers[:HEADERS_MAX]:
         name = name[:NAME_BYTES_MAX]
         kind = _kind_of(name)
         if kind >= _IS_ADDED:
-            is_forwarded |= kind == _IS_FORWARDING
+            has_added = True
+            has_marks |= kind == _IS_FORWARDING
             continue
         names.append(name)
         if kind == _IS_KEPT:
@@ -83,12 +91,14 @@ def pick_head(headers: tuple[tuple[bytes, bytes], ...], wire_names: tuple[bytes,
             if kept is not None:
                 values.append((name, kept))
     wire = wire_names[:HEADERS_MAX]
+    if has_added:  # how a proxy writes its own names says nothing of the program
+        wire = tuple(name for name in wire if not _is_added(name))
     return Picked(
         tuple(names),
         tuple(values),
         bool(wire) and b"".join(wire).islower(),
         b"X-Stainless-Os" in wire,
-        is_forwarded,
+        is_forwarded and has_marks,
     )
 
 
@@ -108,6 +118,10 @@ def _kind_of(name: bytes) -> int:
     if name in _ADDED or name.startswith(_ADDED_PREFIXES):
         return _IS_ADDED
     return _KINDS.get(name, _IS_OTHER)
+
+
+def _is_added(wire_name: bytes) -> bool:
+    return _kind_of(wire_name[:NAME_BYTES_MAX].lower()) >= _IS_ADDED
 
 
 def _steady(kind: int, value: bytes) -> bytes | None:

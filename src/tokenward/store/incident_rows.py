@@ -12,7 +12,8 @@ from tokenward.ledger.notes import Notebook
 LIST_MAX: Final = 1_000
 INCIDENT_COLUMNS: Final = (
     "SELECT id, subject, state, opened_ms, first_sign_ms, stopped_ms, actions, evidence, "
-    "cost_before_stop_nusd, calls_before_stop, things, against, undo FROM incidents "
+    "cost_before_stop_nusd, calls_before_stop, things, against, undo, who "
+    "FROM incidents "
 )
 _texts: Final = msgspec.json.Decoder(tuple[str, ...])
 _evidence: Final = msgspec.json.Decoder(tuple[Evidence, ...])
@@ -25,7 +26,7 @@ def incident_row(incident: Incident) -> tuple[object, ...]:
         incident.id, incident.subject, incident.state, incident.opened_ms, incident.first_sign_ms,
         incident.stopped_ms, _text(incident.actions), _text(incident.evidence),
         incident.cost_before_stop_nusd, incident.calls_before_stop, _text(incident.things),
-        _text(incident.against), incident.undo,
+        _text(incident.against), incident.undo, incident.who,
     )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def read_incident(row: tuple[Any, ...]) -> Incident:
         things=_texts.decode(row[10]),
         against=_texts.decode(row[11]),
         undo=row[12],
+        who=row[13],
     )
 
 

@@ -1,10 +1,11 @@
 """Every verb without a guard: the same admin API, in the command's own process."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tokenward.cli import usage
+from tokenward.cli import records, usage
 from unit.cli.command import Shell
 
 
@@ -226,6 +227,13 @@ def test_empty_lists_say_what_to_do_next(
     assert shell.json(*words) == []
 
 
+def test_records_say_what_evidence_would_have_done() -> None:
+    seen = {"ts": "2026-01-01T00:00:00Z", "outcome": "complete"}
+    shown = records._screen([seen, {**seen, "would": "challenge"}, {**seen, "is_estimate": True}])
+    became = [line.split("   ")[-1] for line in shown.splitlines()[1:]]
+    assert became == ["complete", "complete, would challenge", "complete, cost estimated"]
+
+
 def test_usage_shows_how_much_of_it_is_estimated() -> None:
     row = {"by": "gpt-5", "cost_nusd": 7, "calls": 3, "input_tokens": 5, "output_tokens": 9}
     shown = {
@@ -269,7 +277,10 @@ def test_doctor_is_content_after_init(shell: Shell) -> None:
     value = shell.json("doctor", "--audit")
     assert value["ok"], value
     names = [check["name"] for check in value["checks"]]
-    for name in ("settings", "secrets", "disk", "prices", "providers", "guard", "clock", "ledger"):
+    for name in (
+        "settings", "secrets", "disk", "prices", "networks", "policy", "providers", "guard",
+        "clock", "ledger", "incidents",
+    ):  # fmt: skip
         assert name in names
     assert "workload" not in names, "there are no rules"
     assert "All is well." in shell("doctor").out
@@ -318,6 +329,7 @@ def test_a_head_that_cannot_be_proven_is_wrong_usage(
         (lambda shell: _append(shell.config, '[[workload]]\nname = "x"\nkind = "oidc"\n'
          'key = "NoSuchKey012"\naudience = "x"\nissuer = "https://a.example"\nsubject = "s"\n'),
          "workload"),
+        (lambda shell: _set(shell.config, "country_db", '"gone.mmdb"'), "networks"),
     ],
 )  # fmt: skip
 def test_doctor_names_what_is_wrong_and_exits_1(shell: Shell, harm, name: str) -> None:
@@ -328,6 +340,34 @@ def test_doctor_names_what_is_wrong_and_exits_1(shell: Shell, harm, name: str) -
     assert name in wrong
     assert not done.value["ok"]
     assert "to put right" in shell("doctor").out
+
+
+def _check(shell: Shell, name: str) -> str:
+    (found,) = (each for each in shell.json("doctor")["checks"] if each["name"] == name)
+    return str(found["why"])
+
+
+def test_the_doctor_tells_what_is_known_of_networks_and_what_evidence_may_do(shell: Shell) -> None:
+    assert "systems no, kinds no" in _check(shell, "networks")
+    assert _check(shell, "policy") == "evidence acts"
+    (shell.folder / "hosts.txt").write_text("198.51.100.0/24\n", "ascii")
+    _set(shell.config, "datacenters", '["hosts.txt"]')
+    _append(
+        shell.config,
+        '[policy.project.shop]\nmode = "enforce"\n[policy.project.lab]\nkind = "app"\n',
+    )
+    shell.environ["TOKENWARD_POLICY__MODE"] = "observe"
+    assert "kinds yes" in _check(shell, "networks")
+    assert _check(shell, "policy") == (
+        "evidence is only observed; projects with rules of their own: lab (observe), shop (enforce)"
+    )
+
+
+def _set(path: Path, name: str, value: str) -> None:
+    """A setting that the file names in a comment."""
+    text = path.read_text()
+    assert text.count(f"\n#{name} = ") == 1
+    path.write_text(re.sub(f"\n#{name} = .*", f"\n{name} = {value}", text))
 
 
 def _append(path: Path, text: str) -> None:

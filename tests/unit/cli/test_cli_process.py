@@ -54,14 +54,16 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def guard(shell: Shell) -> Iterator["subprocess.Popen[str]"]:
-    """A guard that is ready; it is gone when the context ends."""
-    with _command(shell, "serve", "--port", "0") as process:
+def guard(shell: Shell, *words: str, ends: str = ")") -> Iterator["subprocess.Popen[str]"]:
+    """A guard that is ready, and says so in a line that ends so; it is gone when the context
+    ends."""
+    with _command(shell, "serve", "--port", "0", *words) as process:
         try:
             assert process.stdout is not None
             assert select.select([process.stdout], [], [], WAIT_S)[0], "the guard says nothing"
             line = process.stdout.readline()
             assert line.startswith("tokenward ready on http://127.0.0.1:"), process.stderr
+            assert line.endswith(f"{ends}\n")
             yield process
         finally:
             process.kill()
@@ -84,6 +86,13 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_S, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_guard_that_only_observes_says_so_when_it_is_ready(shell: Shell) -> None:
+    with guard(shell, "--observe", ends="data/admin.token) (evidence is only observed)"):
+        pass
+    with guard(shell, ends=" (admin token in data/admin.token)"):
+        pass
 
 
 def test_a_reader_that_leaves_is_not_told_about(shell: Shell) -> None:

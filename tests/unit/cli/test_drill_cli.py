@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tokenward.cli.drill import _report
 from unit.cli.command import PATIENT, Done
 
 
@@ -35,6 +36,26 @@ def test_an_unknown_story_is_wrong_usage_that_names_the_nearest(tmp_path: Path) 
     done = drilled(tmp_path, "--story", "public_rep")
     assert done.status == 2
     assert "did you mean 'public_repo'?" in done.err
+
+
+def test_a_story_that_cannot_be_played_here_is_not_offered(tmp_path: Path) -> None:
+    done = drilled(tmp_path, "--story", "poisonin")
+    assert done.status == 2
+    assert "there is no story 'poisonin'" in done.err
+    assert "poisoning" not in done.err
+
+
+def test_a_report_says_what_the_guard_could_not_know_and_counts_no_thefts_without_any() -> None:
+    honest = {"name": "travel", "benign": True, "owner_calls": 9, "owner_refused": 0, "actions": []}
+    alarms = {"owner_calls": 9, "refused": 0}
+    value = {"stories": [honest], "false_alarms": alarms, "countries": False, "seed": 1}
+    told = _report(value)
+    assert told.startswith(
+        "Played without countries and systems (pip install 'tokenward[network]')"
+    )
+    assert "Caught" not in told
+    assert "\nOf 9 honest calls 0 were refused." in told
+    assert _report({**value, "countries": True}).startswith("HONEST CHANGE")
 
 
 def test_a_story_of_many_days_is_left_to_the_lab(tmp_path: Path) -> None:

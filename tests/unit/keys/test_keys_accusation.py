@@ -28,11 +28,18 @@ def done(accused: Accused | None) -> Accused:
 
 
 def test_new_things_are_barred_once_and_in_order() -> None:
-    accused = done(accuse(LIVE, incident(), (OPUS, OFFICE, OPUS), freeze=False))
-    assert accused.record == replace(LIVE, barred=(Bar(OPUS, "inc_1"), Bar(OFFICE, "inc_1")))
-    assert accused.incident == incident(things=(OPUS, OFFICE))
+    accused = done(accuse(LIVE, incident(), (CAFE, OFFICE, CAFE), freeze=False))
+    assert accused.record == replace(LIVE, barred=(Bar(CAFE, "inc_1"), Bar(OFFICE, "inc_1")))
+    assert accused.incident == incident(things=(CAFE, OFFICE))
     assert not accused.has_frozen
     assert accuse(accused.record, incident(2), (OFFICE,), freeze=False) is None
+
+
+def test_a_model_that_comes_with_an_origin_is_only_named_and_cleared_with_it() -> None:
+    accused = done(accuse(LIVE, incident(), (OFFICE, OPUS), freeze=False))
+    assert accused.record.barred == (Bar(OFFICE, "inc_1"),), "the owner is asked about it apart"
+    assert accused.incident.things == (OFFICE, OPUS)
+    assert set(undo(accused.record, accused.incident).cleared) == {OFFICE, OPUS}
 
 
 def test_what_was_cleared_is_not_barred_again() -> None:

@@ -38,11 +38,11 @@ def teach(memory: Memory, key: str, known: Remembered, count: int = 1) -> None:
 
 async def test_what_was_learned_is_there_for_the_next_guard(store: SqliteStore) -> None:
     memory = Memory(store.pasts, is_shared=False)
-    teach(memory, "k1", await memory.recall("k1"), 6)
+    teach(memory, "k1", await memory.recall("k1", NOON_MS), 6)
     assert memory.count() == 1
     await memory.flush()
     assert memory.count() == 0
-    other = await Memory(store.pasts, is_shared=False).recall("k1")
+    other = await Memory(store.pasts, is_shared=False).recall("k1", NOON_MS)
     assert other.past.calls >= 5
     assert "curl" in other.past.values["family"]
     assert look(CALL, other.past).is_usual
@@ -50,7 +50,7 @@ async def test_what_was_learned_is_there_for_the_next_guard(store: SqliteStore) 
 
 async def test_two_guards_learn_from_each_other(store: SqliteStore) -> None:
     one, two = (Memory(store.pasts, is_shared=True) for _ in range(2))
-    first, second = await one.recall("k1"), await two.recall("k1")
+    first, second = await one.recall("k1", NOON_MS), await two.recall("k1", NOON_MS)
     teach(one, "k1", first, 5)
     await one.flush()
     other = Signals(at_ms=NOON_MS, client=Client(family="go", fingerprint="d" * 16))
@@ -63,7 +63,7 @@ async def test_two_guards_learn_from_each_other(store: SqliteStore) -> None:
 
 async def test_counts_alone_are_not_worth_a_write(store: SqliteStore) -> None:
     memory = Memory(store.pasts, is_shared=False)
-    known = await memory.recall("k1")
+    known = await memory.recall("k1", NOON_MS)
     teach(memory, "k1", known, 50)
     await memory.flush()
     teach(memory, "k1", known, 50)
@@ -73,11 +73,11 @@ async def test_counts_alone_are_not_worth_a_write(store: SqliteStore) -> None:
 async def test_memory_is_bounded_and_the_store_has_the_rest(store: SqliteStore) -> None:
     memory = Memory(store.pasts, is_shared=False, keys_max=3)
     for number in range(10):
-        teach(memory, f"k{number}", await memory.recall(f"k{number}"), 6)
+        teach(memory, f"k{number}", await memory.recall(f"k{number}", NOON_MS), 6)
         await memory.flush()
     assert len(memory._known) == 3
     assert memory.lost == 0
-    again = await memory.recall("k0")
+    again = await memory.recall("k0", NOON_MS)
     assert again.past.calls >= 5
 
 
@@ -96,7 +96,7 @@ class Slow:
 
 async def test_a_flush_that_is_cancelled_loses_nothing() -> None:
     memory = Memory(Slow(), is_shared=False)
-    teach(memory, "k1", await memory.recall("k1"), 6)
+    teach(memory, "k1", await memory.recall("k1", NOON_MS), 6)
     flushing = asyncio.create_task(memory.flush())
     await asyncio.sleep(0)
     assert memory.count() == 0, "it is on its way"
@@ -112,23 +112,23 @@ async def test_a_store_that_is_away_leaves_the_past_unknown_and_learns_nothing(
     closed = await open_sqlite(tmp_path, MovingClock())
     memory = Memory(closed.pasts, is_shared=False)
     await closed.close()
-    known = await memory.recall("k1")
+    known = await memory.recall("k1", NOON_MS)
     assert not known.is_known
     teach(memory, "k1", known, 6)
     assert memory.count() == 0
-    assert not (await memory.recall("k1")).is_known, "it asks again at the next call"
+    assert not (await memory.recall("k1", NOON_MS)).is_known, "it asks again at the next call"
 
 
 async def test_a_past_that_cannot_be_read_begins_anew(store: SqliteStore) -> None:
     assert unpack(b"\x07junk") is None
     await store.pasts.fold({"k1": b"\x07junk"})
-    known = await Memory(store.pasts, is_shared=False).recall("k1")
+    known = await Memory(store.pasts, is_shared=False).recall("k1", NOON_MS)
     assert known.is_known
     assert known.past.calls == 0
 
 
 async def test_the_story_of_an_origin_is_told_in_calls_and_money(store: SqliteStore) -> None:
-    known = await Memory(store.pasts, is_shared=False).recall("k1")
+    known = await Memory(store.pasts, is_shared=False).recall("k1", NOON_MS)
     for number in range(3):
         known.spend("a@b", NOON_MS + number, 1_000)
     trail = known.trails["a@b"]

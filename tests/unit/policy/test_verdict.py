@@ -27,8 +27,8 @@ def case(total: float, *findings: Finding, **more: object) -> Case:
 
 
 def test_thresholds_are_the_accepted_rates_a_key_month() -> None:
-    assert RULES.challenge_at == pytest.approx(log(30 / 0.01))
-    assert RULES.freeze_at == pytest.approx(log(30 / 0.001))
+    assert RULES.challenge_at == pytest.approx(log(10 / 0.01))
+    assert RULES.freeze_at == pytest.approx(log(10 / 0.001))
     assert Rules(false_challenges=0.001).challenge_at > RULES.challenge_at
 
 
@@ -77,6 +77,13 @@ def test_while_one_stranger_is_unexplained_the_next_needs_less() -> None:
     assert decide(case(log(20)), NOBODY, RULES).action == "allow"
 
 
+def test_use_never_helps_to_freeze() -> None:
+    before = Standing(barred=(("origin:somebody@else", "inc_1"),))
+    use = finding("E4", weight=3.0, reason="many calls")
+    assert decide(case(RULES.freeze_at + 2, finding(), use), before, RULES).action == "challenge"
+    assert decide(case(RULES.freeze_at + 3, finding(), use), before, RULES).action == "freeze"
+
+
 def test_what_is_barred_stays_refused_under_its_own_incident() -> None:
     standing = Standing(barred=((origin_thing(ORIGIN), "inc_7"),))
     verdict = decide(case(-20.0), standing, RULES)
@@ -98,7 +105,9 @@ def test_a_dearer_model_is_held_and_from_a_stranger_its_origin_too() -> None:
     assert (friend.action, friend.things) == ("hold", (model_thing("gpt-5-mini"),))
     assert friend.why == DEARER
     stranger = decide(case(-3.0, dearer=DEARER), NOBODY, RULES)
-    assert stranger.things == (model_thing("gpt-5-mini"), origin_thing(ORIGIN))
+    assert stranger.things == (origin_thing(ORIGIN), model_thing("gpt-5-mini"))
+    at_home = decide(case(-3.0, dearer=DEARER, is_usual_place=True), NOBODY, RULES)
+    assert at_home.things == (model_thing("gpt-5-mini"),), "another program of the owner's"
 
 
 def test_a_challenge_that_asks_for_a_dearer_model_too_is_undone_by_one_undo() -> None:

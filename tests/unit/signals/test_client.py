@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures import Capture, own_captures, own_names, shared_captures
+from captures import Capture, Headers, own_captures, own_names, shared_captures
 from tokenward.signals import read_client
 from tokenward.signals.families import CLAIM_CHARS_MAX
 
@@ -79,14 +79,23 @@ def test_the_fingerprint_of_a_shared_client_is_the_same_on_all_of_its_lines() ->
     ] == []
 
 
-def test_no_genuine_shared_client_is_contradicted() -> None:
+@pytest.mark.parametrize("added", [(), PROXIED])
+@pytest.mark.parametrize("is_forwarded", [False, True])
+def test_no_genuine_shared_client_is_contradicted(added: Headers, is_forwarded: bool) -> None:
     said = {
-        capture.line: capture.read().contradictions
+        capture.line: capture.read(after=added, is_forwarded=is_forwarded).contradictions
         for capture in shared_captures()
         if capture.kind in GENUINE
     }
     assert len(said) > 60
     assert {line: each for line, each in said.items() if each} == {}
+
+
+def test_what_a_proxy_on_the_callers_side_adds_to_a_shared_client_changes_nothing() -> None:
+    for capture in shared_captures():
+        read = capture.read()
+        assert capture.read(before=PROXIED) == read, capture.line
+        assert capture.read(after=PROXIED) == read, capture.line
 
 
 def test_shared_impersonators_and_the_relay_are_contradicted() -> None:
@@ -98,12 +107,18 @@ def test_shared_impersonators_and_the_relay_are_contradicted() -> None:
     assert len(relay.contradictions) == 5
 
 
-@pytest.mark.parametrize("name", [name for name in own_names() if name != "go-claims-python"])
+@pytest.mark.parametrize("name", own_names())
 @pytest.mark.parametrize("before", [True, False])
 def test_what_proxies_add_changes_nothing(name: str, before: bool) -> None:
     for capture in own_captures(name):
         added = capture.read(before=PROXIED) if before else capture.read(after=PROXIED)
         assert added == capture.read()
+
+
+@pytest.mark.parametrize("name", [name for name in own_names() if name != "go-claims-python"])
+def test_a_trusted_proxy_that_adds_its_marks_changes_nothing_of_a_genuine_client(name: str) -> None:
+    for capture in own_captures(name):
+        assert capture.read(after=PROXIED, is_forwarded=True) == capture.read()
 
 
 def changed(capture: Capture, **values: str) -> Capture:

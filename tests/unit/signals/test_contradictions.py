@@ -18,9 +18,16 @@ CLAUDE = (
 )
 
 
-def said(headers: tuple[tuple[str, str], ...], body: bytes = CHAT, ja4: str = "") -> str:
+def said(
+    headers: tuple[tuple[str, str], ...],
+    body: bytes = CHAT,
+    ja4: str = "",
+    *,
+    is_forwarded: bool = False,
+) -> str:
     """All sentences about such a call, in one line."""
-    return " | ".join(Capture("", "", headers, body, ja4).read().contradictions)
+    client = Capture("", "", headers, body, ja4).read(is_forwarded=is_forwarded)
+    return " | ".join(client.contradictions)
 
 
 def with_values(capture: Capture, **values: str) -> tuple[tuple[str, str], ...]:
@@ -65,11 +72,41 @@ def test_the_order_of_another_languages_engine_is_told() -> None:
     assert "Node's fetch writes" in said(with_values(NODE, **python))
 
 
-def test_a_go_proxy_on_the_way_is_not_held_against_a_caller() -> None:
-    through = (*GO.headers[:-1], ("X-Forwarded-For", "203.0.113.7"), GO.headers[-1])
-    assert "Go's net/http" in said(GO.headers)
-    assert said(through, CHAT) == ""
-    assert "\\u003c" in said(through, GO.body), "a proxy does not write bodies anew"
+MARKS = (
+    ("X-Forwarded-For", "203.0.113.7"),
+    ("Via", "1.1 proxy.example.com"),
+    ("Forwarded", "for=203.0.113.7"),
+    ("Cdn-Loop", "cloudflare"),
+    ("Cf-Ray", "7d1f-FRA"),
+    ("X-Real-Ip", "203.0.113.7"),
+    ("X-Envoy-External-Address", "203.0.113.7"),
+)
+TITLE_OS = tuple((n.replace("Stainless-OS", "Stainless-Os"), v) for n, v in PYTHON.headers)
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark[0])
+def test_a_proxys_mark_that_no_trusted_proxy_sent_excuses_no_relay(mark: tuple[str, str]) -> None:
+    through = (*GO.headers[:-1], mark, GO.headers[-1])
+    assert said(through) == said(GO.headers)
+    assert "Go's net/http" in said(through)
+    assert "Go changes names so" in said((*TITLE_OS, mark))
+    assert Capture("", "", through, CHAT).read().family == "go"
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark[0])
+def test_a_trusted_go_proxy_on_the_way_is_not_held_against_a_caller(mark: tuple[str, str]) -> None:
+    through = (*GO.headers[:-1], mark, GO.headers[-1])
+    assert "Go's net/http" in said(through)
+    assert said(through, is_forwarded=True) == "", "what is kept of the call before is another case"
+    assert said((*TITLE_OS, mark), is_forwarded=True) == ""
+    assert "\\u003c" in said(through, GO.body, is_forwarded=True), "bodies are not written anew"
+    assert "Go's net/http" in said(through), "nor does the excuse stay for whoever comes next"
+
+
+def test_a_trusted_proxy_that_leaves_no_mark_has_passed_the_head_on_as_it_was() -> None:
+    azure = (*GO.headers, ("X-Azure-ClientIP", "203.0.113.7"), ("X-Request-Id", "8f0e"))
+    assert "Go's net/http" in said(GO.headers, is_forwarded=True)
+    assert "Go's net/http" in said(azure, is_forwarded=True)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,27 @@
 """What was stopped, and why."""
 
+from typing import Final, get_args
+
 from tokenward.http.admin.office import Office
 from tokenward.http.admin.route import Ask
 from tokenward.http.admin.shapes import IncidentShape
-from tokenward.kernel.incidents import Incident
+from tokenward.http.admin.targets import key_named
+from tokenward.kernel.incidents import Incident, State
 from tokenward.kernel.moments import rfc3339
 from tokenward.kernel.refusals import Refusal
 from tokenward.keys.accusation import Judged
 
-LIST_MAX = 1000
+LIST_MAX: Final = 1000
+STATES: Final[tuple[State, ...]] = get_args(State)
 
 
 class NewestIncidents(Ask):
-    """The newest first; `limit` at most 1000."""
+    """The newest first; `limit` at most 1000. `state` and `key`: only of that state, of that key's
+    id."""
 
     limit: int = 100
+    state: str = ""
+    key: str = ""
 
 
 class OneIncident(Ask):
@@ -27,7 +34,11 @@ async def index(office: Office, ask: NewestIncidents) -> list[IncidentShape]:
     """What was stopped, newest first."""
     if not 1 <= ask.limit <= LIST_MAX:
         raise ValueError(f"limit must be between 1 and {LIST_MAX}")
-    return [_shown(incident) for incident in await office.incidents.recent(ask.limit)]
+    if ask.state and ask.state not in STATES:
+        raise ValueError(f"state must be one of {', '.join(STATES)}")
+    subject = f"key:{key_named(ask.key)}" if ask.key else ""
+    found = await office.incidents.recent(ask.limit, ask.state, subject)
+    return [_shown(incident) for incident in found]
 
 
 async def show(office: Office, ask: OneIncident) -> IncidentShape | Refusal:
@@ -87,4 +98,5 @@ def _shown(incident: Incident) -> IncidentShape:
         "things": [*incident.things],
         "against": [*incident.against],
         "undo": incident.undo,
+        "who": incident.who,
     }

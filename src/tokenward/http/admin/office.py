@@ -54,8 +54,8 @@ class Records(Protocol):
 class Incidents(Protocol):
     """What was stopped, and why."""
 
-    async def recent(self, limit: int) -> list[Incident]:
-        """The newest first."""
+    async def recent(self, limit: int, state: str = "", subject: str = "") -> list[Incident]:
+        """The newest first, at most 1,000; with `state` or `subject` only those."""
         ...
 
     async def find(self, incident_id: str) -> Incident | None:

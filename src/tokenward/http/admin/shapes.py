@@ -167,7 +167,8 @@ EvidenceShape = TypedDict(
 class IncidentShape(TypedDict):
     """What was stopped, when, and on which evidence. `…_before_stop` is what is known to have been
     called and spent between the first sign and the stop. `things` of the key were barred by it;
-    `against` is what speaks against a theft, `undo` what would undo what was done."""
+    `against` is what speaks against a theft, `undo` what would undo what was done, `who` in plain
+    words who called."""
 
     id: str
     subject: str
@@ -182,6 +183,7 @@ class IncidentShape(TypedDict):
     things: list[str]
     against: list[str]
     undo: str
+    who: str
 
 
 class DoctorShape(TypedDict):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenward.lab.drill.networks import knows_countries
 from tokenward.lab.drill.playing import Drilled, Play
 from tokenward.lab.drill.world import built_world
 from tokenward.lab.stories import Story
@@ -57,7 +58,8 @@ def _projects(stories: Sequence[Story]) -> str:
 
 
 def value_of(drilled: Sequence[Drilled], seed: int) -> dict[str, Any]:
-    """What `tokenward drill --json` prints: as `lab evaluate`, each story played once."""
+    """What `tokenward drill --json` prints: as `lab evaluate`, each story played once. `countries`
+    says whether the guard knew countries and systems."""
     return {
         "stories": [_story_value(each) for each in drilled],
         "false_alarms": {
@@ -66,6 +68,7 @@ def value_of(drilled: Sequence[Drilled], seed: int) -> dict[str, Any]:
             "benign_stories": sum(each.story.benign for each in drilled),
             "stopped": sorted(each.story.name for each in drilled if is_false_alarm(each)),
         },
+        "countries": knows_countries(),
         "seed": seed,
     }
 

@@ -41,13 +41,18 @@ def address_of(network: Network) -> str:
     return f"3fff:{kind:x}{country:02x}:{network.asn % SYSTEMS:x}::1"
 
 
+def knows_countries() -> bool:
+    """Whether the guard can be told countries and systems: the package that reads them is here."""
+    return importlib.util.find_spec("maxminddb") is not None
+
+
 def write_networks(folder: Path) -> str:
     """Write the files; the settings' `[network]` table that names them."""
     lines = ["[network]"]
     for name, prefix in LISTS.items():
         (folder / f"{name}.txt").write_text(f"{prefix}\n", "ascii")
         lines.append(f'{name} = ["{name}.txt"]')
-    if importlib.util.find_spec("maxminddb") is not None:
+    if knows_countries():
         (folder / "networks.mmdb").write_bytes(database())
         lines += [f'{name} = "networks.mmdb"' for name in ("country_db", "asn_db", "kind_db")]
     return "\n".join(lines) + "\n"

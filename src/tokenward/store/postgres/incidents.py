@@ -17,12 +17,14 @@ from tokenward.store.incident_rows import (
 from tokenward.store.postgres.database import Database
 from tokenward.store.postgres.transaction import Transaction
 
-_RECENT: Final = INCIDENT_COLUMNS + "ORDER BY number DESC LIMIT %s"
+_RECENT: Final = INCIDENT_COLUMNS + (
+    "WHERE (%s = '' OR state = %s) AND (%s = '' OR subject = %s) ORDER BY number DESC LIMIT %s"
+)
 _FIND: Final = INCIDENT_COLUMNS + "WHERE id = %s"
 _INSERT: Final = (
     "INSERT INTO incidents (id, subject, state, opened_ms, first_sign_ms, stopped_ms, actions, "
-    "evidence, cost_before_stop_nusd, calls_before_stop, things, against, undo) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "evidence, cost_before_stop_nusd, calls_before_stop, things, against, undo, who) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 _JUDGE: Final = "UPDATE incidents SET state = %s WHERE id = %s"
 
@@ -37,9 +39,10 @@ class PostgresIncidents:
         """Keep a new one, with its entry and its event."""
         await open_incident(incident, transaction)
 
-    async def recent(self, limit: int) -> list[Incident]:
-        """The newest first; at most 1,000."""
-        rows = await self._database.fetch(_RECENT, (min(limit, LIST_MAX),))
+    async def recent(self, limit: int, state: str = "", subject: str = "") -> list[Incident]:
+        """The newest first, at most 1,000; with `state` or `subject` only those."""
+        wanted = (state, state, subject, subject, min(limit, LIST_MAX))
+        rows = await self._database.fetch(_RECENT, wanted)
         return [read_incident(row) for row in rows]
 
     async def find(self, incident_id: str) -> Incident | None:

@@ -18,12 +18,14 @@ from tokenward.store.sqlite.database import Database
 from tokenward.store.sqlite.journal import Journal
 from tokenward.store.sqlite.reader import Reader
 
-_RECENT: Final = INCIDENT_COLUMNS + "ORDER BY number DESC LIMIT ?"
+_RECENT: Final = INCIDENT_COLUMNS + (
+    "WHERE (? = '' OR state = ?) AND (? = '' OR subject = ?) ORDER BY number DESC LIMIT ?"
+)
 _FIND: Final = INCIDENT_COLUMNS + "WHERE id = ?"
 _INSERT: Final = (
     "INSERT INTO incidents (id, subject, state, opened_ms, first_sign_ms, stopped_ms, actions, "
-    "evidence, cost_before_stop_nusd, calls_before_stop, things, against, undo) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "evidence, cost_before_stop_nusd, calls_before_stop, things, against, undo, who) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _JUDGE: Final = "UPDATE incidents SET state = ? WHERE id = ?"
 
@@ -52,17 +54,18 @@ class SqliteIncidents:
         note = note_undone if incident.state == "false_alarm" else note_confirmed
         note(self._journal, incident, at_ms)
 
-    async def recent(self, limit: int) -> list[Incident]:
-        """The newest first; at most 1,000."""
-        return await self._reader.read(partial(_recent, min(limit, LIST_MAX)))
+    async def recent(self, limit: int, state: str = "", subject: str = "") -> list[Incident]:
+        """The newest first, at most 1,000; with `state` or `subject` only those."""
+        wanted = (state, state, subject, subject, min(limit, LIST_MAX))
+        return await self._reader.read(partial(_recent, wanted))
 
     async def find(self, incident_id: str) -> Incident | None:
         """The one with this id."""
         return await self._reader.read(partial(_find, incident_id))
 
 
-def _recent(limit: int, connection: sqlite3.Connection) -> list[Incident]:
-    return [read_incident(row) for row in connection.execute(_RECENT, (limit,))]
+def _recent(wanted: tuple[str | int, ...], connection: sqlite3.Connection) -> list[Incident]:
+    return [read_incident(row) for row in connection.execute(_RECENT, wanted)]
 
 
 def _find(incident_id: str, connection: sqlite3.Connection) -> Incident | None:

@@ -91,7 +91,7 @@ RECENT_RECORDS: Final = Call[list[bytes]](
 )
 """Written down, as JSON: a caller's number in a record can be longer than 64 bits."""
 RECENT_INCIDENTS: Final = Call[list[Incident]](
-    "incidents.recent", tuple[int], list[Incident], is_slow=True
+    "incidents.recent", tuple[int, str, str], list[Incident], is_slow=True
 )
 FIND_INCIDENT: Final = Call[Incident | None](
     "incidents.find", tuple[str], Incident | None, is_slow=True

@@ -54,9 +54,9 @@ class RemoteIncidents:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    async def recent(self, limit: int) -> list[Incident]:
-        """The newest first."""
-        return await self._line.ask(messages.RECENT_INCIDENTS, limit)
+    async def recent(self, limit: int, state: str = "", subject: str = "") -> list[Incident]:
+        """The newest first, at most 1,000; with `state` or `subject` only those."""
+        return await self._line.ask(messages.RECENT_INCIDENTS, limit, state, subject)
 
     async def find(self, incident_id: str) -> Incident | None:
         """The one with this id."""

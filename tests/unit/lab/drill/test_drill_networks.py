@@ -7,7 +7,14 @@ import pytest
 
 from tokenward.kernel.signals import Network
 from tokenward.lab.catalogue import COUNTRIES, dice, network
-from tokenward.lab.drill.networks import LISTS, PRIVATE, address_of, database, write_networks
+from tokenward.lab.drill.networks import (
+    LISTS,
+    PRIVATE,
+    address_of,
+    database,
+    knows_countries,
+    write_networks,
+)
 from tokenward.signals.geodata import country_in, kind_in, system_in
 
 maxminddb = pytest.importorskip("maxminddb", reason="the extra `network` reads databases")
@@ -41,6 +48,10 @@ def _system(kind: str, asn: int, country: str) -> int:
 
 def test_a_private_network_has_a_private_address() -> None:
     assert address_of(Network(place="private", kind="private")) == PRIVATE
+
+
+def test_a_guard_that_can_read_databases_knows_countries() -> None:
+    assert knows_countries()
 
 
 def test_the_settings_name_the_files_that_were_written(tmp_path: Path) -> None:

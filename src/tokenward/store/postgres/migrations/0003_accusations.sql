@@ -7,6 +7,7 @@ ALTER TABLE keys ADD COLUMN barred text NOT NULL DEFAULT '[]';
 ALTER TABLE incidents ADD COLUMN things text NOT NULL DEFAULT '[]';
 ALTER TABLE incidents ADD COLUMN against text NOT NULL DEFAULT '[]';
 ALTER TABLE incidents ADD COLUMN undo text NOT NULL DEFAULT '';
+ALTER TABLE incidents ADD COLUMN who text NOT NULL DEFAULT '';
 
 -- What is usual for a key, as the detectors write it. No part of the books: it may be lost.
 CREATE TABLE pasts (
