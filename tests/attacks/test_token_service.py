@@ -200,6 +200,7 @@ async def test_an_incident_is_told_on_the_command_line(guard: GuardProcess) -> N
     assert list(told) == [
         "id", "subject", "state", "opened_at", "first_sign_at", "stopped_at", "actions",
         "evidence", "cost_before_stop_nusd", "calls_before_stop", "things", "against", "undo",
+        "who",
     ]  # fmt: skip
     (evidence,) = told["evidence"]
     assert list(evidence) == ["class", "detector", "reason", "value", "at", "request_id"]

@@ -66,7 +66,7 @@ def _add_id(parser: ArgumentParser) -> ArgumentParser:
 
 def _path(args: Namespace, rest: str = "") -> str:
     mark, name = args.id.strip()[: len(PREFIX)], args.id.strip()[len(PREFIX) :]
-    if mark != PREFIX or len(name) != INCIDENT_CHARS or not set(name) <= set(BASE62):
+    if mark != PREFIX or not name or not set(name) <= set(BASE62):
         raise UsageError(
             f"that is not an incident: give its id ({PREFIX} and {INCIDENT_CHARS} letters and "
             "digits, see: tokenward incident list)"

@@ -79,7 +79,7 @@ def test_an_unknown_incident_is_refused(shell: Shell, verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["show", "undo", "confirm"])
-@pytest.mark.parametrize("name", ["", "inc_0", "../keys", INC[4:], INC + "x", INC[:-1] + "é"])
+@pytest.mark.parametrize("name", ["", "inc_", "../keys", INC[4:], INC[:-1] + "é"])
 def test_what_is_no_id_of_an_incident_is_wrong_usage(shell: Shell, verb: str, name: str) -> None:
     done = shell("incident", verb, name)
     assert (done.status, done.out) == (2, "")
