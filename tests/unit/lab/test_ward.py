@@ -17,7 +17,7 @@ def _call(day: int, network: Network = HOME, client: Client = OWNER, **asked: ob
         client=client,
         network=network,
         content=Content(system=network.place, root="1" * 16, script="latin"),
-        asked=Asked(**{"model": "small-1", "level": 20, "route": "chat"} | asked),  # type: ignore[arg-type]
+        asked=Asked(**{"model": "small-1", "level": 20, "route": "chat"} | asked),  # type: ignore[arg-type]  # names of fields
     )
 
 
