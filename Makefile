@@ -56,6 +56,7 @@ lock: ## pin the requirements anew, with hashes (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q requirements/build.in -o requirements/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml --extra tokenizer --extra client --extra keyring --extra postgres --extra network requirements/demo.in requirements/build.in requirements/test.in -o requirements/test.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q tests/clients/suites.in -o tests/clients/suites.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q tests/clients/programs.in -o tests/clients/programs.txt
 
 clean: ## remove what the verbs made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -82,7 +82,7 @@ ABOUT: Final = 1.1
 MILLION: Final = 1_000_000
 STATED: Final[dict[str, Any]] = {
     "packed_typically": (400, 2_000),
-    "packed_at_most": 32_768,
+    "packed_at_most": 40_960,
     "in_memory_in_use": 13_000,
     "keys_in_memory_at_most": 20_000,
 }

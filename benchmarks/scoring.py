@@ -35,7 +35,8 @@ from benchmarks.callers import LIVED_DAYS, PATH, SHORT_TURNS, TODAY, Caller, Cas
 from benchmarks.options import parser_of, read_options
 from benchmarks.rig import laid_out_rig, report
 from tokenward.app.serving import open_house
-from tokenward.detectors.fusion import learn, look, suspect
+from tokenward.detectors.doubts import suspect
+from tokenward.detectors.fusion import learn, look
 from tokenward.detectors.past import DAY_MS
 from tokenward.kernel.refusals import Refusal
 from tokenward.ledger.records import Settlement
@@ -130,6 +131,10 @@ class Bench:
             caller.begin(way)
             read, notes = await self._read(caller.call())
             calls.append(sense(self.guard.ward.senses, read, notes.said))
+            if caller.turns > SHORT_TURNS:  # its prompts are of any length by the evening
+                caller.fill()
+                read, notes = await self._read(caller.call())
+                calls.append(sense(self.guard.ward.senses, read, notes.said))
         for day in range(TODAY - LIVED_DAYS, TODAY):
             for call in calls:
                 today = replace(call, at_ms=day * DAY_MS + call.at_ms % DAY_MS)

@@ -27,10 +27,11 @@ class Recorded:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
-    def client(self, ja4: str = "") -> Client:
-        """What the guard reads of it."""
+    def client(self, ja4: str = "", *, is_forwarded: bool = False) -> Client:
+        """What the guard reads of it, perhaps from a trusted proxy."""
         lower = tuple((name.lower(), value) for name, value in self.headers)
-        return read_client(lower, tuple(name for name, _ in self.headers), self.body, ja4)
+        wire = tuple(name for name, _ in self.headers)
+        return read_client(lower, wire, self.body, ja4, is_forwarded=is_forwarded)
 
 
 @dataclass

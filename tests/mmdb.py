@@ -13,7 +13,7 @@ RECORD_BYTES = 3
 """Tree records of 24 bits: two of them are a node."""
 
 _MAP, _UINT32, _ARRAY, _BOOL = 7, 6, 11, 14
-_TEXT, _UINT16, _UINT64 = 2, 5, 9
+_TEXT, _DOUBLE, _UINT16, _UINT64 = 2, 3, 5, 9
 
 _WIDTHS = {_UINT16: 2, _UINT32: 4, _UINT64: 8}
 _Node = list["_Node | bytes | None"]
@@ -67,6 +67,8 @@ def encoded(value: object) -> bytes:
         return _control(_BOOL, int(value))
     if isinstance(value, int):
         return encoded(_Wide(value, _UINT16 if value < 1 << 16 else _UINT32))
+    if isinstance(value, float):
+        return _control(_DOUBLE, 8) + struct.pack(">d", value)
     if isinstance(value, _Wide):
         width = _WIDTHS[value.kind]
         return _control(value.kind, width) + value.number.to_bytes(width, "big")

@@ -26,9 +26,11 @@ def tag(number: int) -> str:
 OWN = Signals(
     at_ms=at(),
     client=Client(family="openai-python", fingerprint=tag(0xA1)),
-    network=Network(place="AS100", country="DE", asn=100, kind="datacenter"),
-    content=Content(system=tag(0xB1), root=tag(0xC1)),
-    asked=Asked(model="small", level=100, route="chat"),
+    network=Network(
+        place="AS100", country="DE", asn=100, kind="datacenter", block="203.0.113.0/24"
+    ),
+    content=Content(system=tag(0xB1), root=tag(0xC1), size=400),
+    asked=Asked(model="small", level=100, route="chat", output_limit=256),
 )
 """A call of the owner's."""
 
@@ -74,7 +76,15 @@ HOSTILE = st.builds(
         contradictions=LISTS,
         oddities=LISTS,
     ),
-    network=st.builds(Network, place=TEXTS, country=TEXTS, asn=NUMBERS, kind=TEXTS),
+    network=st.builds(
+        Network,
+        place=TEXTS,
+        country=TEXTS,
+        asn=NUMBERS,
+        kind=TEXTS,
+        block=TEXTS,
+        position=st.none() | st.tuples(st.floats(), st.floats(), st.floats()),
+    ),
     content=st.builds(
         Content,
         system=TEXTS,
@@ -85,7 +95,7 @@ HOSTILE = st.builds(
         is_sure=st.booleans(),
         harness=TEXTS,
         answers=LISTS,
-        chars=NUMBERS,
+        size=NUMBERS,
     ),
     asked=st.builds(
         Asked,

@@ -5,10 +5,12 @@ Where it cannot be had (no Node, no registry), a test is skipped and says so.
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,15 @@ CACHE = ROOT / ".venv" / "clients"
 PINS = ROOT / "tests" / "clients"
 NODE_MAJOR_MIN = 20
 SCRIPTS = ("run.mjs", "oauth.mjs")
+_PIP = ("-m", "pip", "--disable-pip-version-check", "-q")
 _FETCH_LIMIT_S = 600
+_GO_ALONE = {
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "-mod=mod",
+    "GOPROXY": "off",
+    "GOTOOLCHAIN": "local",
+}
+"""Go is to compile with what is here: nothing is fetched, and no C compiler is needed."""
 _KEY_LINE = re.compile(r"(?m)^api_key = .*$")
 _KEY_FROM_ENVIRON = 'api_key = os.environ["TEST_API_KEY"]'
 _UNREACHABLE = (
@@ -69,20 +79,48 @@ def suites() -> Path:
     pins = [PINS / "sdists.txt", PINS / "suites.txt"]
 
     def fill(folder: Path) -> None:
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
         sdists = ["download", "--no-deps", "--no-binary", "openai,anthropic", "--require-hashes"]
-        _fetch([*pip, *sdists, "-r", str(pins[0])], folder)
+        _fetch([sys.executable, *_PIP, *sdists, "-r", str(pins[0])], folder)
         for archive in folder.glob("*.tar.gz"):
             shutil.unpack_archive(archive, folder, filter="data")
         for page in folder.glob("*/tests/conftest.py"):
             text, count = _KEY_LINE.subn(_KEY_FROM_ENVIRON, page.read_text("utf-8"))
             assert count == 1, page
             page.write_text(text, "utf-8")
-        _fetch([sys.executable, "-m", "venv", "venv"], folder)
-        pip[0] = str(folder / "venv" / "bin" / "python")
-        _fetch([*pip, "install", "--require-hashes", "-r", str(pins[1])], folder)
+        _environment(pins[1], folder)
 
     return _cached("suites", pins, fill)
+
+
+def programs() -> Path:
+    """The commands of `clients/programs.txt`: `go`, and a `python` that has LiteLLM."""
+    pins = [PINS / "programs.txt"]
+
+    def fill(folder: Path) -> None:
+        _environment(pins[0], folder)
+
+    return _cached("programs", pins, fill) / "venv" / "bin"
+
+
+def go_program(source: Path) -> Path:
+    """The command that one file of Go is compiled to, which needs nothing but Go's own library."""
+    go = programs() / "go"
+
+    def fill(folder: Path) -> None:
+        build = [str(go), "build", "-o", str(folder / source.stem), str(source)]
+        with tempfile.TemporaryDirectory() as home:  # all that Go keeps, it keeps there
+            own = {"HOME": home, "TMPDIR": home, "PATH": os.environ["PATH"]}
+            _fetch(build, folder, {**own, **_GO_ALONE})
+
+    return _cached(source.stem, [PINS / "programs.txt", source], fill) / source.stem
+
+
+def _environment(pins: Path, folder: Path) -> None:
+    """A virtual environment in `venv`. Compiled is only what is imported, when it is."""
+    _fetch([sys.executable, "-m", "venv", "venv"], folder)
+    python = str(folder / "venv" / "bin" / "python")
+    install = ["install", "--no-compile", "--require-hashes", "-r", str(pins)]
+    _fetch([python, *_PIP, *install], folder)
 
 
 def _require_node() -> None:
@@ -117,9 +155,15 @@ def _lock(name: str) -> Iterator[None]:
         yield
 
 
-def _fetch(command: list[str], folder: Path) -> None:
+def _fetch(command: list[str], folder: Path, environ: dict[str, str] | None = None) -> None:
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_LIMIT_S, check=False
+        command,
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=_FETCH_LIMIT_S,
+        check=False,
     )
     said = done.stdout + done.stderr
     if done.returncode and any(sign in said for sign in _UNREACHABLE):

@@ -82,7 +82,8 @@ def test_the_first_use_of_a_dear_model_is_held_before_the_first_dollar(
 
 @pytest.mark.slow
 def test_owners_go_on_and_an_undo_gives_back_what_was_stopped(value: dict[str, Any]) -> None:
-    assert value["false_alarms"]["refused"] == 0
+    alarms = value["false_alarms"]
+    assert alarms["refused"] == alarms["held"] <= 1, "but for a dearer model, which is asked about"
     assert value["false_alarms"]["owner_calls"] >= 30
     for played in value["stories"]:
         assert played["owner_passes"] is not False

@@ -1,6 +1,7 @@
 """Theft that shows: caught on a running guard over real HTTP, told to people, and undone."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from threading import Thread
@@ -64,6 +65,14 @@ def facts(answer: Answer) -> dict[str, str]:
     return error
 
 
+def stopped(guard: GuardProcess, metric: str = "incidents") -> dict[str, int]:
+    """How often each action was counted; none that never was."""
+    text = ask(guard.base_url, "GET", "/metrics", []).body.decode()
+    found = re.findall(rf'(?m)^tokenward_{metric}_total{{action="([^"]+)"}} (\d+)', text)
+    assert {action for action, _ in found} >= {"hold", "challenge", "freeze"}, "from the start"
+    return {action: int(count) for action, count in found if int(count)}
+
+
 @pytest.mark.req("K-8")
 def test_the_first_call_of_a_dearer_model_is_held_and_passes_once_somebody_means_it(
     own: GuardProcess, standin: StandinProcess
@@ -84,6 +93,7 @@ def test_the_first_call_of_a_dearer_model_is_held_and_passes_once_somebody_means
     assert shown["evidence"][0]["class"] == "E2"
     assert "times as much as the dearest" in shown["evidence"][0]["reason"]
     assert [each["id"] for each in own.cli("incident", "list")] == [incident], "one, not one a try"
+    assert stopped(own) == {"hold": 1}
     assert all(cap["held"] == 0 for cap in own.wait_until_settled())
 
     assert own.cli("incident", "undo", incident)["state"] == "false_alarm"
@@ -106,6 +116,7 @@ def test_whoever_tries_a_key_out_is_challenged_and_the_owner_goes_on(own: GuardP
     use_normally(own, key, 3)
     [incident] = own.cli("incident", "list")
     assert incident["actions"] == ["challenge"]
+    assert stopped(own) == {"challenge": 1}
     assert any("try out stolen keys" in each["reason"] for each in incident["evidence"])
     assert incident["calls_before_stop"] == 0
     assert incident["cost_before_stop_nusd"] == 0
@@ -143,6 +154,33 @@ def test_a_running_stream_of_a_stranger_is_cut_and_says_what_it_cost(own: GuardP
     cut = [each for each in own.recorded(key_id, 10) if each.get("outcome") == "cut"]
     assert [each["incident"] for each in cut] == [incident["id"]]
     assert b"What was used is charged" in told[0].body
+
+
+def test_who_may_be_a_thief_goes_on_slowly_until_somebody_says_that_it_is_meant(
+    standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = provider_settings(standin.base_url)
+    settings += "\n[policy]\nfalse_challenges_per_key_month = 1e-6\nsuspect_calls_per_minute = 3\n"
+    environ = {"PROVIDER_KEY": standin.credential}
+    with running_guard(tmp_path_factory.mktemp("slow"), settings, environ) as slow:
+        _, key = slow.key("--cap", CAP)
+        use_normally(slow, key)
+        say(slow, key, THIEF, text="", max_completion_tokens=None, max_tokens=-1)
+        answers = [say(slow, key, THIEF) for _ in range(12)]  # at most two minutes' worth
+        passed = [each for each in answers if each.status == 200]
+        stopped = [each for each in answers if each.status == 429]
+        assert len(passed) + len(stopped) == 12
+        assert 3 <= len(passed) <= 6
+        assert {each.code for each in stopped} == {"rate:suspect"}
+        assert 1 <= int(stopped[-1].headers["retry-after"]) <= 60
+        assert all(cap["held"] == 0 for cap in slow.wait_until_settled()), "nothing is charged"
+        use_normally(slow, key)
+        [incident] = slow.cli("incident", "list")
+        assert (incident["actions"], incident["things"]) == (["throttle"], ["pace:private"])
+        assert facts(stopped[0])["incident"] == incident["id"]
+        assert any("tried out the key" in each["reason"] for each in incident["evidence"])
+        slow.cli("incident", "undo", incident["id"])
+        assert [say(slow, key, THIEF).status for _ in range(8)] == [200] * 8
 
 
 def test_a_greeting_alone_challenges_nobody(own: GuardProcess) -> None:
@@ -213,6 +251,7 @@ def test_observing_records_what_would_be_done_and_does_nothing(
         records = watching.recorded(key_id, 9)
         assert [each["would"] for each in records if "would" in each] == ["hold"]
         assert watching.cli("incident", "list") == []
+        assert (stopped(watching), stopped(watching, "would")) == ({}, {"hold": 1})
 
 
 def test_a_project_can_be_left_out(

@@ -2,20 +2,21 @@
 
 import importlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from head_recorder import HeadRecorder, Recorded, head_recorder
-from vendor import node_modules
+from vendor import PINS, go_program, node_modules, programs
 
 TURNS: list[Any] = [{"role": "user", "content": "Was kostet ein Kaffee in <Genève> & Zürich?"}]
 CHAT: dict[str, Any] = {"model": "gpt-5-mini", "messages": TURNS}
+PROGRAMS = PINS / "programs"
 WAIT_S = 120
 
 
@@ -84,16 +85,17 @@ def test_google_genai_for_python_is_recognised(server: HeadRecorder) -> None:
     assert_recognised(server.take(2), "google-genai-python")
 
 
-def test_litellm_is_recognised_by_its_way_of_using_openais_sdk(
-    server: HeadRecorder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_litellm_is_recognised_by_its_way_of_using_openais_sdk_and_by_its_name(
+    server: HeadRecorder,
 ) -> None:
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the internet
-    litellm = installed("litellm")
-    where = {"api_key": "sk-fake", "api_base": f"{server.url}/v1"}
-    ask: dict[str, Any] = {"model": "openai/gpt-5-mini", "messages": TURNS}
-    litellm.completion(**ask, **where)
-    list(litellm.completion(**ask, **where, stream=True, timeout=30))
-    assert_recognised(server.take(2), "litellm")
+    run([str(programs() / "python"), str(PROGRAMS / "litellm_calls.py"), server.url])
+    calls = server.take(9)
+    assert_recognised(calls, "litellm")
+    claimed = [call.client().claimed for call in calls]
+    assert claimed == ["openai-python"] * 6 + ["litellm"] * 3
+    asynchronous = [b"async:asyncio" in dict(call.headers).values() for call in calls]
+    assert asynchronous == [False] * 4 + [True] * 2 + [False] * 3
 
 
 def test_httpx_is_recognised(server: HeadRecorder) -> None:
@@ -167,37 +169,6 @@ def test_the_node_sdks_are_recognised(server: HeadRecorder, sdk: str, family: st
     assert_recognised(server.take(3), family)
 
 
-GO = """
-package main
-
-import (
-	"bytes"
-	"encoding/json"
-	"io"
-	"net/http"
-	"os"
-)
-
-func main() {
-	turn := map[string]any{"role": "user", "content": "a <b>"}
-	ask := map[string]any{"model": "gpt-5-mini", "messages": []any{turn}}
-	body, _ := json.Marshal(ask)
-	for range 2 {
-		call, _ := http.NewRequest("POST", os.Args[1], bytes.NewReader(body))
-		call.Header.Set("Content-Type", "application/json")
-		call.Header.Set("Authorization", "Bearer k")
-		for at := 2; at+1 < len(os.Args); at += 2 {
-			call.Header.Set(os.Args[at], os.Args[at+1])
-		}
-		answer, err := http.DefaultClient.Do(call)
-		if err != nil {
-			panic(err)
-		}
-		io.Copy(io.Discard, answer.Body)
-		answer.Body.Close()
-	}
-}
-"""
 CLAIM = {
     "User-Agent": "OpenAI/Python 2.54.0",
     "X-Stainless-Lang": "python",
@@ -208,50 +179,157 @@ CLAIM = {
     "X-Stainless-Runtime-Version": "3.11.7",
     "X-Stainless-Async": "false",
 }
+"""What the SDK says of itself, as it writes it."""
+JSON = {"Content-Type": "application/json", "Authorization": "Bearer k"}
 
 
 @pytest.fixture(scope="module")
-def go_program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small client in Go, compiled."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("Go is not installed")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "main.go").write_text(GO, "utf-8")
-    own = {"GOCACHE": str(folder / "cache"), "GOPATH": str(folder / "path"), "GOTOOLCHAIN": "local"}
-    run([go, "build", "-o", "relay", "main.go"], cwd=folder, environ=own)
-    return str(folder / "relay")
+def relay() -> Path:
+    """A program in Go that calls as what it is told to be, compiled."""
+    return go_program(PROGRAMS / "relay.go")
+
+
+def call_from_go(
+    relay: Path, url: str, headers: dict[str, str], method: str = "POST", **how: Any
+) -> None:
+    """One call of it. `how`: `say` or `body`, and whether names stand `as_written`."""
+    call = {"method": method, "url": url, "headers": list(headers.items()), **how}
+    run([str(relay), "call"], said=json.dumps([call]))
 
 
 @pytest.mark.slow
-def test_a_go_program_is_recognised(server: HeadRecorder, go_program: str) -> None:
-    run([go_program, f"{server.url}/v1/chat/completions"])
-    assert_recognised(server.take(2), "go")
+def test_a_go_program_is_recognised(server: HeadRecorder, relay: Path) -> None:
+    chat, models = f"{server.url}/v1/chat/completions", f"{server.url}/v1/models"
+    call_from_go(relay, chat, JSON, say=CHAT)
+    call_from_go(relay, chat, {**JSON, "X-Team": "blue"}, body=json.dumps(CHAT))
+    call_from_go(relay, models, {"Authorization": "Bearer k"}, "GET")
+    call_from_go(relay, models, {}, "GET")
+    calls = server.take(4)
+    assert_recognised(calls, "go")
+    assert calls[0].client().serializer == "compact unicode-raw html-escaped sorted"
+
+
+IN_GOS_ORDER = "Go's net/http writes them"
+IN_GOS_CASE = "X-Stainless-Os"
+IN_GOS_JSON = "\\u003c"
+UNSAID = "does not say X-Stainless-Lang"
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("headers", "how", "signs"),
+    [
+        (CLAIM, {"say": CHAT}, [IN_GOS_ORDER, IN_GOS_CASE, IN_GOS_JSON]),
+        (CLAIM, {"say": {"model": "m", "messages": []}}, [IN_GOS_ORDER, IN_GOS_CASE]),
+        (CLAIM, {"say": CHAT, "as_written": True}, [IN_GOS_ORDER, IN_GOS_JSON]),
+        (CLAIM, {"body": '{"messages":[],"model":"m"}', "as_written": True}, [IN_GOS_ORDER]),
+        ({"User-Agent": CLAIM["User-Agent"]}, {"say": CHAT}, [IN_GOS_ORDER, UNSAID, IN_GOS_JSON]),
+    ],
+    ids=["all", "no < in it", "names as the SDK's", "body as the SDK's too", "its name alone"],
+)
 def test_a_go_program_that_claims_to_be_openais_python_sdk_is_flagged(
-    server: HeadRecorder, go_program: str
+    headers: dict[str, str],
+    how: dict[str, Any],
+    signs: list[str],
+    server: HeadRecorder,
+    relay: Path,
 ) -> None:
-    claim = [text for pair in CLAIM.items() for text in pair]
-    run([go_program, f"{server.url}/v1/chat/completions", *claim])
+    for more in ({}, {"X-Team": "blue"}):
+        url = f"{server.url}/v1/chat/completions"
+        call_from_go(relay, url, {**JSON, **headers, **more}, **how)
+    clients = [call.client() for call in server.take(2)]
+    assert [(each.family, each.claimed) for each in clients] == [("go", "openai-python")] * 2
+    assert clients[0].fingerprint == clients[1].fingerprint
+    for client in clients:
+        assert len(client.contradictions) == len(signs), client.contradictions
+        assert all(sign in " | ".join(client.contradictions) for sign in signs)
+        assert "sorted" in client.serializer.split()
+
+
+@pytest.mark.slow
+def test_a_go_program_that_copies_calls_of_openais_python_sdk_to_the_letter_is_flagged(
+    server: HeadRecorder, relay: Path
+) -> None:
+    with installed("openai").OpenAI(api_key="sk-fake", base_url=f"{server.url}/v1") as client:
+        client.chat.completions.create(**CHAT)
+        client.models.list()
+    own = ("host", "content-length", "connection")  # which Go writes itself
     for call in server.take(2):
-        client = call.client()
-        assert (client.family, client.claimed) == ("go", "openai-python")
-        said = " | ".join(client.contradictions)
-        assert "Go's net/http" in said
-        assert "X-Stainless-Os" in said
-        assert "\\u003c" in said
+        pairs = [(name.decode(), value.decode()) for name, value in call.headers]
+        copied = {name: value for name, value in pairs if name.lower() not in own}
+        copied["User-Agent"] = copied.pop("user-agent")  # else Go adds its own
+        url, body = f"{server.url}{call.path}", call.body.decode()
+        call_from_go(relay, url, copied, call.method, body=body, as_written=True)
+    clients = [call.client() for call in server.take(2)]
+    assert [(each.family, each.claimed) for each in clients] == [("go", "openai-python")] * 2
+    assert clients[0].fingerprint == clients[1].fingerprint
+    assert all(IN_GOS_ORDER in " | ".join(each.contradictions) for each in clients)
 
 
-def run(
-    command: list[str], *, cwd: Path | None = None, environ: dict[str, str] | None = None
+@pytest.mark.slow
+def test_behind_a_trusted_proxy_a_go_programs_body_still_flags_it(
+    server: HeadRecorder, relay: Path
 ) -> None:
-    """A program that must end well."""
+    through = {**JSON, **CLAIM, "Via": "1.1 proxy.example.com"}
+    call_from_go(relay, f"{server.url}/v1/chat/completions", through, say=CHAT)
+    (call,) = server.take(1)
+    assert len(call.client().contradictions) == 3
+    (said,) = call.client(is_forwarded=True).contradictions
+    assert IN_GOS_JSON in said
+
+
+@pytest.mark.slow
+def test_a_go_program_that_copies_an_sdks_headers_but_not_its_name_is_flagged(
+    server: HeadRecorder, relay: Path
+) -> None:
+    copied = {name: value for name, value in CLAIM.items() if name != "User-Agent"}
+    call_from_go(relay, f"{server.url}/v1/chat/completions", {**JSON, **copied}, say=CHAT)
+    client = server.take(1)[0].client()
+    assert (client.family, client.claimed) == ("go", "go")
+    (said,) = client.contradictions
+    assert "X-Stainless-Lang 'python'" in said
+
+
+@pytest.mark.slow
+def test_openais_python_sdk_behind_a_relay_in_go_is_flagged(
+    server: HeadRecorder, relay: Path
+) -> None:
+    def call(url: str) -> Recorded:
+        with installed("openai").OpenAI(api_key="sk-fake", base_url=f"{url}/v1") as client:
+            client.chat.completions.create(**CHAT)
+        return server.take(1)[0]
+
+    straight = call(server.url)
+    assert_recognised([straight], "openai-python")
+    with passing_on(relay, server.url) as url:
+        through = call(url)
+    assert through.body == straight.body
+    client = through.client()
+    assert (client.family, client.claimed) == ("go", "openai-python")
+    assert client.fingerprint != straight.client().fingerprint
+    said = " | ".join(client.contradictions)
+    assert IN_GOS_ORDER in said
+    assert IN_GOS_CASE in said
+
+
+@contextmanager
+def passing_on(relay: Path, target: str) -> Iterator[str]:
+    """Where it passes calls on from."""
+    command = [str(relay), "serve", target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        try:
+            yield running.stdout.readline().strip()
+        finally:
+            running.kill()
+
+
+def run(command: list[str], *, cwd: Path | None = None, said: str = "") -> None:
+    """A program that must end well; `said` is its input."""
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, **(environ or {})},
+        input=said,
         capture_output=True,
         text=True,
         timeout=WAIT_S,

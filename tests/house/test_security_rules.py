@@ -68,7 +68,7 @@ def test_no_request_can_become_code() -> None:
                 names = [node.module or ""]
             found += [f"{shown(path)} imports {n}" for n in names if n.split(".")[0] in modules]
     # The demonstration and the drill start processes of their own, from constants.
-    own = ("src/tokenward/lab/demo/world.py", "src/tokenward/lab/drill/world.py")
+    own = "src/tokenward/lab/processes.py"
     assert [entry for entry in found if not entry.startswith(own)] == []
 
 

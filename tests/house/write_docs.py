@@ -22,6 +22,7 @@ from tokenward.providers.ask import Route
 from tokenward.providers.gemini import GEMINI
 from tokenward.providers.openai import OPENAI
 from tokenward.settings import example_text
+from tokenward.settings.kinds import number_words
 from tokenward.settings.names import ANY_NAME
 from tokenward.settings.shape import Written
 
@@ -230,10 +231,7 @@ def _kind(kind: inspect.Type) -> str:
         case inspect.LiteralType():
             return ", ".join(f"`{value}`" for value in kind.values)
         case inspect.IntType() | inspect.FloatType():
-            noun = "whole number" if isinstance(kind, inspect.IntType) else "number"
-            low = f" above {kind.gt:,}" if kind.gt is not None else ""
-            low = f" from {kind.ge:,}" if kind.ge is not None else low
-            return noun + low + (f" to {kind.le:,}" if kind.le is not None else "")
+            return number_words(kind)
         case inspect.BoolType():
             return "`true`, `false`"
         case inspect.DecimalType():

@@ -7,6 +7,7 @@ once for an address, since `Networks` remembers the last ones.
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
@@ -14,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 from tokenward.kernel.errors import SettingsError
 from tokenward.settings import Settings
-from tokenward.signals.geodata import country_code, country_in, kind_in, system_in
-from tokenward.signals.network import Atlas, Networks, no_system, nowhere
+from tokenward.signals.geodata import country_code, country_in, kind_in, position_in, system_in
+from tokenward.signals.network import Atlas, Networks, no_position, no_system, nowhere
 from tokenward.signals.ranges import AnyNetwork, Ranges, networks_in
 
 if TYPE_CHECKING:
@@ -40,12 +41,19 @@ def networks(settings: Settings) -> Networks:
     """
     network = settings.network
     built_in = _built_in()
-    countries = _look_up(settings, "country_db", country_in, "")
+    places, systems, kinds = (
+        _database(settings, name) for name in ("country_db", "asn_db", "kind_db")
+    )
+    countries = places.look_up(country_in, "") if places else None
     return Networks(
         Atlas(
             country_of=_first_of(countries, built_in) if countries else built_in,
-            system_of=_look_up(settings, "asn_db", system_in, (0, "")) or no_system,
-            kind_of=_look_up(settings, "kind_db", kind_in, "") or nowhere,
+            system_of=systems.look_up(system_in, (0, "")) if systems else no_system,
+            kind_of=kinds.look_up(kind_in, "") if kinds else nowhere,
+            # What says the country may say more; a database of countries alone does not.
+            position_of=places.look_up(position_in, None, is_needed=False)
+            if places
+            else no_position,
             datacenters=_ranges(settings, "datacenters", network.datacenters),
             vpns=_ranges(settings, "vpns", network.vpns),
             tor=_ranges(settings, "tor", network.tor),
@@ -66,23 +74,36 @@ def _first_of(look_up: Callable[[str], str], other: Callable[[str], str]) -> Cal
     return lambda address: look_up(address) or other(address)
 
 
-def _look_up(
-    settings: Settings, name: str, read: Callable[[object], Said], unknown: Said
-) -> Callable[[str], Said] | None:
-    """A look-up in the database of that setting; None where it names none."""
+class _Database:
+    """An open MMDB database, and what it is called in messages."""
+
+    def __init__(self, reader: "Reader", what: str) -> None:
+        self._reader, self._what = reader, what
+        # Of each address its country is asked for, and then its position.
+        self._record_of = lru_cache(maxsize=1)(reader.get)
+
+    def look_up(
+        self, read: Callable[[object], Said], unknown: Said, *, is_needed: bool = True
+    ) -> Callable[[str], Said]:
+        """A look-up of one field. Raises SettingsError where no record has it, if `is_needed`."""
+        if is_needed:
+            _check_says_something(self._reader, read, unknown, self._what)
+
+        def look_up(address: str) -> Said:
+            try:
+                return read(self._record_of(address))
+            except _UNREADABLE:
+                return unknown
+
+        return look_up
+
+
+def _database(settings: Settings, name: str) -> _Database | None:
+    """The database of that setting; None where it names none."""
     path, what = getattr(settings.network, name), f"network.{name}"
     if not path:
         return None
-    reader = _open_database(settings.base_dir / path, what)
-    _check_says_something(reader, read, unknown, f"{what}: {path}")
-
-    def look_up(address: str) -> Said:
-        try:
-            return read(reader.get(address))
-        except _UNREADABLE:
-            return unknown
-
-    return look_up
+    return _Database(_open_database(settings.base_dir / path, what), f"{what}: {path}")
 
 
 def _open_database(path: Path, what: str) -> "Reader":

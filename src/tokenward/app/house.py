@@ -148,6 +148,7 @@ class House:
             count_tokens=exact_counter() if settings.ledger.exact_counts else no_counter,
             record=self._record,
             tell=self._tell,
+            opened=self.metrics.opened,
         )
 
     def _ward(self, key: bytes) -> Ward:

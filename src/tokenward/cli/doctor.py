@@ -2,10 +2,10 @@
 
 import os
 from argparse import Namespace
-from typing import Any
+from typing import Any, Final
 
 from tokenward.cli.desk import CommandError, Desk
-from tokenward.cli.examine import check_credentials, examine
+from tokenward.cli.examine import SHOWN_MAX, check_credentials, examine
 from tokenward.cli.parser import UsageError, Verbs
 from tokenward.cli.screen import plural
 from tokenward.http.admin.incidents import LIST_MAX
@@ -14,6 +14,8 @@ from tokenward.kernel.errors import Fault, SettingsError
 from tokenward.ledger.statement import parse_head
 
 AUDIT_WAIT_S = 3600.0
+PROJECTS_MAX: Final = 50
+"""Each is a question of its own."""
 
 
 def add(verbs: Verbs) -> None:
@@ -74,8 +76,39 @@ def _look(args: Namespace, desk: Desk) -> tuple[list[Check], str | None]:
         why = f"running as {status['pid']}, with {running}"
         checks.append(Check(name="guard", ok=True, why=why))
     checks += [Check(**check) for check in found["checks"]]
+    if settings.policy.project:
+        checks.append(_projects(sorted(settings.policy.project), desk))
     checks.append(_incidents(desk))
     return checks, found["head"]
+
+
+def _projects(names: list[str], desk: Desk) -> Check:
+    """Never fails: a project's rules may be there before its first key; or its name is mistyped."""
+    asked = names[:PROJECTS_MAX]
+    empty = [repr(name) for name in asked if not _has_key(name, desk)]
+    if empty:
+        more = f" and {len(empty) - SHOWN_MAX} more" if len(empty) > SHOWN_MAX else ""
+        why = (
+            f"no key belongs to {'project' if len(empty) == 1 else 'projects'} "
+            f"{', '.join(empty[:SHOWN_MAX])}{more}: what [policy.project] says waits for a first "
+            "one; if another project was meant: tokenward key list"
+        )
+    elif len(asked) < len(names):
+        why = f"the first {len(asked)} of the {len(names):,} in [policy.project] have keys"
+    else:
+        why = "all that are named in [policy.project] have keys"
+    return Check(name="projects", ok=True, why=why)
+
+
+def _has_key(project: str, desk: Desk) -> bool:
+    """A project comes into being with its first key."""
+    try:
+        desk.ask("GET", f"/projects/{project}")
+    except CommandError as error:
+        if error.code != "project:unknown":
+            raise
+        return False
+    return True
 
 
 def _incidents(desk: Desk) -> Check:

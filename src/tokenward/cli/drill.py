@@ -108,6 +108,7 @@ def _policy_text(policy: Policy) -> str:
         f'[policy]\nmode = "{policy.mode}"\n'
         f"false_challenges_per_key_month = {policy.false_challenges_per_key_month!r}\n"
         f"false_freezes_per_key_month = {policy.false_freezes_per_key_month!r}\n"
+        f"suspect_calls_per_minute = {policy.suspect_calls_per_minute}\n"
         f"hold_dearer_models = {str(policy.hold_dearer_models).lower()}\n"
     )
 
@@ -234,9 +235,10 @@ def _summary(value: dict[str, Any], thefts: list[dict[str, Any]]) -> str:
         f"Caught {caught} of the {len(due)} thefts that should be; together they took "
         f"{format_usd(taken)}. "
     )
+    held = f", {alarms['held']} for the first use of a dearer model" if alarms["held"] else ""
     return (
         f"{said if due else ''}Of {alarms['owner_calls']} honest calls {alarms['refused']} were "
-        f"refused. Seed {value['seed']}; the days of use before the theft are simulated."
+        f"refused{held}. Seed {value['seed']}; the days of use before the theft are simulated."
     )
 
 

@@ -131,6 +131,7 @@ def _months(found: dict[str, Any]) -> str:
     labels = {
         "freeze": "key frozen",
         "challenge": "origin challenged",
+        "throttle": "stranger slowed",
         "hold": "dearer model held",
         "new_network": 'rule "new network"',
     }

@@ -1,23 +1,34 @@
 """`tokenward records`: one line a request."""
 
 from argparse import Namespace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from tokenward.cli import records_would
 from tokenward.cli.desk import Desk
 from tokenward.cli.parser import UsageError, Verbs
 from tokenward.cli.screen import moment, table
 from tokenward.http.admin.targets import key_named
 from tokenward.kernel.money import format_usd
 
+SINCE: Final = "24h"
+WOULD_SINCE: Final = "7d"
+"""A verdict on the days between two looks at it, not on one of them."""
+LIMIT: Final = 50
+
 
 def add(verbs: Verbs) -> None:
     """The verb."""
     records = verbs.add("records", "requests and what became of them, newest first")
     records.add_argument("--key", metavar="ID", default="", help="only of this key")
-    records.add_argument("--since", metavar="T", default="24h", help="default 24h")
-    records.add_argument("--limit", metavar="N", type=int, default=50, help="default 50")
+    records.add_argument("--since", metavar="T", help="default 24h; with --would 7d")
+    records.add_argument("--limit", metavar="N", type=int, help="default 50")
+    records.add_argument(
+        "--would",
+        action="store_true",
+        help="whose calls would have been stopped, and why, where evidence is only observed",
+    )
     records.add_argument(
         "--otel", action="store_true", help="as JSON under OpenTelemetry's GenAI names"
     )
@@ -29,7 +40,14 @@ def _records(args: Namespace, desk: Desk) -> None:
         key_id = key_named(args.key) if args.key else ""
     except ValueError as error:
         raise UsageError(f"{error}") from None
-    query = {"key": key_id, "since": args.since, "limit": args.limit}
+    if args.would:
+        if args.otel or args.limit is not None:
+            raise UsageError("--would counts all that it finds: leave out --limit and --otel")
+        value = records_would.look(desk, key_id, args.since or WOULD_SINCE)
+        desk.tell(value, records_would.show)
+        return
+    limit = LIMIT if args.limit is None else args.limit
+    query = {"key": key_id, "since": args.since or SINCE, "limit": limit}
     if args.otel:
         query["otel"] = True
     screen = _lines if args.otel else _screen

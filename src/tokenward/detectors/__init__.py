@@ -7,7 +7,8 @@ Does not promise: that a thief who looks like the owner in every layer is seen.
 Fails how: never raises on what a caller sends; a past that cannot be read begins anew.
 """
 
-from tokenward.detectors.fusion import Opinion, learn, look, suspect
+from tokenward.detectors.doubts import suspect
+from tokenward.detectors.fusion import Opinion, learn, look
 from tokenward.detectors.past import Past
 
 __all__ = ["Opinion", "Past", "learn", "look", "suspect"]

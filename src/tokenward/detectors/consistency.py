@@ -6,7 +6,7 @@ however odd it is: companies' own proxies rewrite what passes them.
 
 from typing import Final
 
-from tokenward.detectors.novelty import is_cold, is_usual
+from tokenward.detectors.novelty import is_cold, is_usual_value
 from tokenward.detectors.past import DAY_MS, Past, short
 from tokenward.detectors.signs import Sign
 from tokenward.kernel.signals import Signals
@@ -27,8 +27,8 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
                 detector=NAME,
                 code="client:contradiction",
                 reason="; ".join(client.contradictions[:3])[:300],
-                ordinary=0.0005,
-                moved=0.0005,
+                ordinary=0.0007,
+                moved=0.0007,
                 thief=0.3,
             )
         )
@@ -48,5 +48,5 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
 
 
 def _is_known(call: Signals, past: Past) -> bool:
-    seen = past.values.get("client", {}).get(short(call.client.fingerprint))
-    return not is_cold(past) and is_usual(seen, past, call.at_ms // DAY_MS)
+    today, fingerprint = call.at_ms // DAY_MS, short(call.client.fingerprint)
+    return not is_cold(past) and is_usual_value("client", fingerprint, past, today)

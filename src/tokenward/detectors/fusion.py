@@ -15,11 +15,9 @@ from msgspec import Struct
 
 from tokenward.detectors import consistency, novelty, probe
 from tokenward.detectors.days import changed_by_owner
+from tokenward.detectors.doubts import with_doubt
 from tokenward.detectors.past import (
     DAY_MS,
-    MARKS_MAX,
-    ORIGINS_MAX,
-    Doubt,
     News,
     Origin,
     Past,
@@ -28,6 +26,7 @@ from tokenward.detectors.past import (
     trim,
 )
 from tokenward.detectors.signs import LEAST, Sign
+from tokenward.detectors.values import values_of
 from tokenward.kernel.signals import Signals
 
 CALLS_MAX: Final = 1_000_000
@@ -47,14 +46,15 @@ class Opinion(Struct, frozen=True, kw_only=True, gc=False):
 
     `log_e` is the evidence of its origin and `total` that with what the key has shown before, both
     as natural logarithms of an e-value. `signs` speak for theft, strongest first; `against` does
-    not, in words. `marks` are what counts once per origin. `is_cold`: the key has no history;
-    `is_familiar`: the origin is its owner's; `is_usual_place`: so is its network; `is_usual`:
-    nothing here is new. `dearer` says why the model is a dearer one than any before, "" if it is
-    not.
+    not, in words. `is_cold`: the key has no history; `is_first_day`: it had none when the day
+    began; `is_familiar`: the origin is its owner's; `is_usual_place`: so is its network;
+    `is_usual`: nothing here is new. `dearer` says why the model is a dearer one than any before,
+    "" if it is not.
     """
 
     origin: str
     is_cold: bool = False
+    is_first_day: bool = False
     is_usual: bool = False
     is_familiar: bool = False
     is_usual_place: bool = False
@@ -62,7 +62,6 @@ class Opinion(Struct, frozen=True, kw_only=True, gc=False):
     total: float = 0.0
     signs: tuple[Sign, ...] = ()
     against: tuple[str, ...] = ()
-    marks: tuple[tuple[str, float], ...] = ()
     dearer: str = ""
 
 
@@ -70,16 +69,19 @@ def look(call: Signals, past: Past, key_kind: str = "", more: tuple[Sign, ...] =
     """Is this the owner? Pure: the past is only read. `more` are signs of detectors that watch
     several calls (`recent.py`)."""
     once = [*probe.score(call, past, key_kind), *consistency.score(call, past, key_kind), *more]
-    origin, doubt = short(call.origin), past.doubts.get(short(call.origin))
-    if not once and doubt is None and is_as_always(call, past):
+    origin = short(call.origin)
+    doubt = past.doubts.get(origin)
+    if not once and doubt is None and is_as_always(call, origin, past):
         return Opinion(origin=origin, is_usual=True, is_familiar=True)
     habits = novelty.score(call, past, key_kind)
     if call.proof:
         habits.append(_holder(call.proof))
-    marks = dict(doubt.marks) if doubt is not None else {}
     today = call.at_ms // DAY_MS
     if doubt is not None and doubt.last < today - FADE_DAYS and is_familiar(origin, past, today):
-        marks = {}
+        doubt = None
+    if doubt is not None:
+        once = with_doubt(once, doubt)
+    marks: dict[str, float] = {}
     for sign in once:
         marks[sign.code] = max(sign.weight, marks.get(sign.code, 0.0))
     log_e = _ratio(habits, key_kind) + sum(marks.values())
@@ -92,13 +94,13 @@ def look(call: Signals, past: Past, key_kind: str = "", more: tuple[Sign, ...] =
     return Opinion(
         origin=origin,
         is_cold=novelty.is_cold(past),
+        is_first_day=past.first in (0, today),
         is_familiar=is_owners,
         is_usual_place=novelty.is_usual_place(call, past, today),
         log_e=log_e,
         total=total,
         signs=tuple(signs),
         against=tuple(s.reason for s in habits if s.reason and s.weight < -TOLD_FROM),
-        marks=tuple(sorted(marks.items())),
         dearer=novelty.dearer_reason(call, past),
     )
 
@@ -163,14 +165,13 @@ def _ratio(habits: list[Sign], key_kind: str) -> float:
     return log(max(thief, 1e-30)) - log(max(owner, 1e-30))
 
 
-def is_as_always(call: Signals, past: Past) -> bool:
+def is_as_always(call: Signals, origin: str, past: Past) -> bool:
     """Every value is usual, and so is the origin: the quick answer for most calls."""
     today = call.at_ms // DAY_MS
-    if novelty.is_cold(past) or not is_familiar(short(call.origin), past, today):
+    if novelty.is_cold(past) or not is_familiar(origin, past, today):
         return False
-    for name, value in novelty.values_of(call).items():
-        seen = past.values.get(name)
-        if seen is None or not novelty.is_usual(seen.get(value), past, today):
+    for name, value in values_of(call).items():
+        if not novelty.is_usual_value(name, value, past, today):
             return False
     return True
 
@@ -213,7 +214,7 @@ def learn(call: Signals, past: Past, opinion: Opinion) -> bool:
             origin.last, origin.days, changed = today, origin.days + 1, True
     if not opinion.is_usual and not opinion.is_cold and (origin is None or origin.first == today):
         past.strangers[name] = max(opinion.log_e, past.strangers.get(name, -50.0))
-    for habit, value in novelty.values_of(call).items():
+    for habit, value in values_of(call).items():
         changed |= _see(past, habit, value, today, is_first_day=is_first_day)
     if novelty.is_dearer(call, past) and not is_first_day:
         _note_news(past, "dearer", today)
@@ -262,19 +263,3 @@ def _note_news(past: Past, habit: str, today: int) -> None:
     news = past.news.setdefault(habit, News())
     if news.last < today:
         news.last, news.days = today, news.days + 1
-
-
-def suspect(call: Signals, past: Past, signs: tuple[Sign, ...] = ()) -> None:
-    """Remember what a call that was refused has shown, for the next of its origin. Evidence, not
-    a habit: nothing becomes usual by it."""
-    once = [*probe.score(call, past, ""), *consistency.score(call, past, ""), *signs]
-    if not once:
-        return
-    today, name = call.at_ms // DAY_MS, short(call.origin)
-    doubt = past.doubts.setdefault(name, Doubt(today))
-    doubt.last = max(doubt.last, today)
-    for sign in once:
-        if sign.code in doubt.marks or len(doubt.marks) < MARKS_MAX:
-            doubt.marks[sign.code] = max(sign.weight, doubt.marks.get(sign.code, 0.0))
-    if len(past.doubts) > ORIGINS_MAX:
-        trim(past, max(past.last, today))

@@ -12,15 +12,19 @@ from msgspec import Struct
 
 class Habit(Struct, frozen=True, kw_only=True, gc=False):
     """One thing that a key is seen with. `given` names the habit that must be new for this one to
-    say anything: a country cannot change while the network stays. `rates` are by key kind: ("",
-    developer, app, public); with `given` they are shares of the days on which that one was new.
-    `moved` is its probability of being new when the owner moved, `thief` when it is a thief."""
+    say anything: a country cannot change while the network stays. `within` names the one that must
+    not: in a new network every neighbourhood is new. `rates` are by key kind: ("", developer, app,
+    public); with `given` they are shares of the days on which that one was new.
+    `moved` is its probability of being new when the owner moved (`moved_service`, where it is not
+    the same for a service that did), `thief` when it is a thief."""
 
     name: str
     label: str
     given: str = ""
+    within: str = ""
     rates: tuple[float, float, float, float]
     moved: float
+    moved_service: float | None = None
     thief: float
 
 
@@ -35,7 +39,22 @@ HABITS: Final = (
         moved=0.2,
         thief=0.6,
     ),
-    Habit(name="client", label="program", rates=(0.015, 0.03, 0.008, 0.008), moved=0.2, thief=0.9),
+    Habit(
+        name="block",  # a cloud is one network, and thieves rent where owners do
+        label="part of the network",
+        within="place",
+        rates=(0.08, 0.12, 0.06, 0.06),
+        moved=0.4,
+        thief=0.93,
+    ),
+    Habit(
+        name="client",
+        label="program",
+        rates=(0.015, 0.03, 0.008, 0.008),
+        moved=0.2,
+        moved_service=0.1,  # it takes its program along
+        thief=0.9,
+    ),
     Habit(
         name="family",
         label="kind of program",
@@ -56,6 +75,23 @@ HABITS: Final = (
     Habit(name="route", label="route", rates=(0.008, 0.02, 0.005, 0.005), moved=0.02, thief=0.15),
     Habit(name="system", label="system prompt", rates=(0.2, 0.4, 0.1, 0.1), moved=0.25, thief=0.97),
     Habit(name="tools", label="set of tools", rates=(0.06, 0.2, 0.03, 0.03), moved=0.1, thief=0.7),
+    # How long requests are says little of an owner that is seen for weeks: of ServeGen's keys half
+    # shift their mean by more than a third within two. In steps of eight times it says something.
+    Habit(
+        name="size",
+        label="length of the request",
+        rates=(0.03, 0.05, 0.02, 0.03),
+        moved=0.15,
+        thief=0.35,
+    ),
+    # What stands in code does not change from call to call.
+    Habit(
+        name="limit",
+        label="output limit",
+        rates=(0.02, 0.04, 0.01, 0.01),
+        moved=0.15,
+        thief=0.55,
+    ),
     Habit(name="script", label="script", rates=(0.01, 0.02, 0.01, 0.05), moved=0.02, thief=0.25),
     Habit(name="harness", label="agent", rates=(0.005, 0.03, 0.002, 0.002), moved=0.01, thief=0.2),
 )
@@ -76,7 +112,7 @@ POPULAR: Final = {
 }
 """How likely a thief happens to call with the very program that the owner uses, by its family."""
 POPULAR_ELSE: Final = 0.03
-COMMON_NONE: Final = {"system": 0.4, "tools": 0.6, "harness": 0.8}
+COMMON_NONE: Final = {"system": 0.4, "tools": 0.6, "harness": 0.8, "limit": 0.6}
 """How likely a thief's call has none of it, which a key without any cannot tell from its own."""
 EARLY_DAYS: Final = 12.0
 """A young key is still finding its shape: its first day is this much more changeable, the tenth

@@ -18,8 +18,8 @@ GROWTH: Final = 2
 """After the first hour a minute raises the largest one at most so much: who keeps up a flood for
 a minute has not made it usual."""
 
-# Of ServeGen's key-days 0.3 % pass 30 times their last week's maximum and 1.3 % ten times
-# (detection.md 1.1); against a maximum of hours it is more. Launch days are days of the owner, so
+# Of ServeGen's key-days (arXiv 2505.09999) 0.3 % pass 30 times their last week's maximum and 1.3 %
+# ten times; against a maximum of hours it is more. Launch days are days of the owner, so
 # a move changes nothing. A thief who drains bursts, one who resells or goes slow does not.
 ODDS: Final = Odds(ordinary=0.02, moved=0.02, thief=0.3)
 

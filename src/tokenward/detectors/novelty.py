@@ -20,8 +20,9 @@ from tokenward.detectors.habits import (
     PRIOR_DAYS,
     Habit,
 )
-from tokenward.detectors.past import DAY_MS, Past, Seen, short
+from tokenward.detectors.past import DAY_MS, Past, Seen
 from tokenward.detectors.signs import Sign
+from tokenward.detectors.values import STEP, values_of
 from tokenward.kernel.signals import KEY_KINDS, LEVELS_A_DOUBLING, Signals
 
 NAME: Final = "novelty"
@@ -36,28 +37,13 @@ DEARER_STEP: Final = 2
 """How much dearer counts, in quarters of a doubling: 2 are a factor of 1.41."""
 COSTLY_LEVEL: Final = 90
 """$6 for a million tokens of output: what small models cost less than, and large ones more."""
+SPOKEN: Final = frozenset(
+    ("place", "country", "network_kind", "block", "family", "model", "route", "script")
+)
+"""Habits whose values people can read."""
+SERVICES: Final = ("app", "public")
 LEAP: Final = 3 * LEVELS_A_DOUBLING
 """Below that, a model that costs eight times as much is a costly one for this key."""
-
-
-def values_of(call: Signals) -> dict[str, str]:
-    """The call's value of each habit; a habit that cannot be known is left out."""
-    content, is_chat = call.content, bool(call.content.root or call.content.system)
-    is_private = call.network.kind == "private"  # the same for all behind one proxy: tells nothing
-    values = {
-        "place": "" if is_private else call.network.place,
-        "country": call.network.country,
-        "network_kind": "" if is_private else call.network.kind,
-        "client": call.client.fingerprint,
-        "family": call.client.family,
-        "model": call.asked.model,
-        "route": call.asked.route,
-        "system": content.system or (NONE if is_chat else ""),
-        "tools": content.tools or (NONE if is_chat else ""),
-        "script": content.script,
-        "harness": content.harness or (NONE if is_chat else ""),
-    }
-    return {name: short(value) for name, value in values.items() if value}
 
 
 def is_cold(past: Past) -> bool:
@@ -73,10 +59,20 @@ def is_usual(seen: Seen | None, past: Past, today: int) -> bool:
     return seen.first <= past.first or earlier >= KNOWN_DAYS
 
 
+def is_usual_value(habit: str, value: str, past: Past, today: int) -> bool:
+    """The same of a habit's value, where the habit itself may have begun later than the key: with a
+    database of networks, or a version of the guard that sees more."""
+    values = past.values.get(habit)
+    seen = values.get(value) if values else None
+    if values is None or seen is None:
+        return False
+    return is_usual(seen, past, today) or seen.first <= min(each.first for each in values.values())
+
+
 def is_usual_place(call: Signals, past: Past, today: int) -> bool:
     """The network is one that the key is used from; private ones are all alike."""
     place = call.network.place
-    return call.network.kind == "private" or is_usual(_seen(past, "place", place), past, today)
+    return call.network.kind == "private" or is_usual_value("place", place, past, today)
 
 
 def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
@@ -88,7 +84,7 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
     new = {
         name
         for name, value in values.items()
-        if not is_usual(_seen(past, name, value), past, today)
+        if past.values.get(name) and not is_usual_value(name, value, past, today)
     }
     signs = []
     for habit in HABITS:
@@ -96,7 +92,11 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
             if "model" in new and call.asked.level is not None and past.level:
                 signs.append(_dearer(call, past, key_kind))
             continue
-        if habit.name not in values or (habit.given and habit.given not in new):
+        if habit.name not in values or not past.values.get(habit.name):
+            continue  # what was never seen of this key is unknown, not new
+        if habit.given and habit.given not in new:
+            continue
+        if habit.within in new:
             continue
         signs.append(_weigh(habit, values, past, today, key_kind, is_new=habit.name in new))
     return signs
@@ -111,7 +111,10 @@ def _weigh(
 ) -> Sign:
     value, rate = values[habit.name], _rate(habit, past, today, key_kind)
     # Whoever does something new on ordinary days does not do it less on a day of moving.
-    moved = max(habit.moved, rate) if habit.name != "place" else habit.moved
+    moved = habit.moved
+    if habit.moved_service is not None and key_kind in SERVICES:
+        moved = habit.moved_service
+    moved = max(moved, rate) if habit.name != "place" else moved
     by_chance = _by_chance(habit, value, values)
     if is_new:
         return Sign(
@@ -228,8 +231,10 @@ def _new_reason(habit: Habit, value: str, values: dict[str, str], past: Past, to
     if value == NONE and habit.name in COMMON_NONE:
         return f"this call has no {habit.label}, unlike all others of this key {since}"
     named = f"the {habit.label} is new to this key"
-    if habit.name in ("place", "country", "network_kind", "family", "model", "route", "script"):
+    if habit.name in SPOKEN:
         named = f"the {habit.label} {value[:40]!r} is new to this key"
+    elif habit.name in ("size", "limit"):
+        named = f"the {habit.label} ({STEP ** int(value):,} or more) is new to this key"
     elif habit.name == "harness":
         named = f"the {habit.label} {value[:40]!r} was never used with this key"
     elif habit.name == "client" and "family" in values:

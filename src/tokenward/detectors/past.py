@@ -17,8 +17,8 @@ NEW_DAYS: Final = 2
 FORGET_DAYS: Final = 90
 DAY_MS: Final = 86_400_000
 VERSION: Final = b"\x01"
-BYTES_MAX: Final = 32_768
-"""A packed past is never longer: at most 12 habits of 16 values, and 16 origins."""
+BYTES_MAX: Final = 40_960
+"""A packed past is never longer: at most 14 habits of 16 values, and 16 origins."""
 
 
 class Seen(Struct, array_like=True, gc=False):

@@ -7,7 +7,7 @@ write a new one for every call. Foreign turns are `turns.py`'s.
 
 from typing import Final
 
-from tokenward.detectors.novelty import is_cold, is_usual
+from tokenward.detectors.novelty import is_cold, is_usual, is_usual_value
 from tokenward.detectors.odds import Odds, of_kind, weighed
 from tokenward.detectors.past import DAY_MS, Past, short
 from tokenward.detectors.rows import Rows, is_within, number
@@ -22,7 +22,7 @@ PROMPTS_MAX: Final = 24
 TALKS_MAX: Final = 24
 PROGRAMS: Final = {"": 4, "developer": 4, "app": 3, "public": 3}
 PROMPTS: Final = {"": 10, "developer": 8, "app": 10, "public": 6}
-"""One person has up to five system prompts a day, an application up to ten (attackers.md 4)."""
+"""One person has up to five system prompts a day, an application up to ten: judgement."""
 PROGRAMS_LEAST: Final = min(PROGRAMS.values())
 PROMPTS_LEAST: Final = min(PROMPTS.values())
 TALKS: Final = 8
@@ -152,7 +152,7 @@ def _with(rows: Rows, key: int, now: int, window_ms: int) -> int:
 
 
 def _is_usual(habit: str, value: str, past: Past, now: int) -> bool:
-    return is_usual(past.values.get(habit, {}).get(value), past, now // DAY_MS)
+    return is_usual_value(habit, value, past, now // DAY_MS)
 
 
 def _usual_count(habit: str, past: Past, now: int) -> int:

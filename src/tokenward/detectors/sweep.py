@@ -29,7 +29,8 @@ LISTS: Final = frozenset(("models", "list_models"))
 
 # Health checks of a gateway in front of several models, and a developer who looks which of them
 # answer: both come with a new installation rather than on ordinary days. Channel tests of resale
-# panels and pools of stolen keys do nothing else (attackers.md 1.4 to 1.6), a lone thief seldom.
+# panels and pools of stolen keys (one-api, new-api, oai-reverse-proxy) do nothing else, a lone
+# thief seldom.
 SWEEP: Final = {
     "": Odds(ordinary=0.005, moved=0.02, thief=0.25),
     "developer": Odds(ordinary=0.01, moved=0.03, thief=0.25),

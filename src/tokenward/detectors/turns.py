@@ -26,7 +26,8 @@ REACH_MS: Final = 3_600_000
 BUSY_REACH_MS: Final = 900_000
 BUSY_ANSWERS: Final = 20
 """A busy key is judged sooner, but not at once: of the conversations that were going on when this
-process began, nine in ten take their next turn within eight minutes (detection.md 1.3)."""
+process began, nine in ten take their next turn within eight minutes (Mooncake's
+conversation trace, FAST 2025)."""
 OWN: Final = 0
 UNSURE: Final = 1
 

@@ -7,7 +7,7 @@ the first `MODELS_MAX` of them; whoever sends random names makes no new series.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from prometheus_client import Gauge, generate_latest
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from tokenward.http.series import Spread, Totals
 from tokenward.kernel.conventions import OPERATIONS
 from tokenward.kernel.events import Record
+from tokenward.policy.verdict import Action
 
 MODELS_MAX: Final = 200
 SAMPLES_AT_ONCE: Final = 1000
@@ -39,6 +40,11 @@ SECONDS: Final = (
 )
 GUARD_SECONDS: Final = (0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.1, 1.0)
 WHERE: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+STOPS: Final = tuple(action for action in get_args(Action) if action != "allow")
+"""What evidence does. Shown from the start: what a series is born with is no increase to
+Prometheus, and the first incident would raise no alarm."""
+FAMILY_REVOKED: Final = "family revoked"
+"""What the incident of a refresh token that was used twice does."""
 TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 
 
@@ -83,6 +89,18 @@ class Metrics:
             (),
             GUARD_SECONDS,
         )
+        self._incidents = Totals(
+            "tokenward_incidents", "Incidents opened, by what was done.", ("action",)
+        )
+        self._would = Totals(
+            "tokenward_would",
+            "Calls that were only observed, by what evidence would have done.",
+            ("action",),
+        )
+        for action in (*STOPS, FAMILY_REVOKED):
+            self._incidents.add((action,), 0)
+        for action in STOPS:
+            self._would.add((action,), 0)
         self._counted: tuple[Totals | Spread, ...] = (
             self._duration,
             self._first,
@@ -90,6 +108,8 @@ class Metrics:
             self._requests,
             self._cost,
             self._guard,
+            self._incidents,
+            self._would,
         )
         self._gauges: list[Gauge] = []
 
@@ -99,9 +119,15 @@ class Metrics:
         gauge.set_function(value)
         self._gauges.append(gauge)
 
+    def opened(self, action: str) -> None:
+        """Count an incident: what it did, a word of the code's own."""
+        self._incidents.add((action,))
+
     def observe(self, record: Record) -> None:
         """Count one request."""
         model = self._model(record)
+        if record.would:
+            self._would.add((record.would,))
         self._requests.add((record.dialect, str(record.status), record.refusal))
         self._guard.observe((), record.guard_us / 1_000_000)
         if record.provider_status is None:

@@ -13,8 +13,8 @@ FREEZE: Final = "freeze"
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a detector says: its class (design section 5), why, and how strongly (`value`, None
-    where it is certain). `request_id` is the call that showed it."""
+    """What a detector says: its class (E1 proof, E2 identity, E3 purpose, E4 use), why, and how
+    strongly (`value`, None where it is certain). `request_id` is the call that showed it."""
 
     kind: EvidenceClass = msgspec.field(name="class")
     detector: str

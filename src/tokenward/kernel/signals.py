@@ -37,13 +37,18 @@ class Client(Struct, frozen=True, kw_only=True, gc=False):
 
 class Network(Struct, frozen=True, kw_only=True, gc=False):
     """From where. `place` names the network as the same one in later calls: its autonomous system
-    where that is known, else kind, country and prefix. `kind` is one of `NETWORK_KINDS`."""
+    where that is known, else kind, country and prefix. `block` is the neighbourhood of the address
+    within it (/24 or /48), "" for private ones. `kind` is one of `NETWORK_KINDS`. `position` is
+    where on earth a database puts it: latitude and longitude in degrees, and by how many km that
+    may be off; None where nobody says so."""
 
     place: str = ""
     country: str = ""
     asn: int = 0
     owner: str = ""
     kind: str = ""
+    block: str = ""
+    position: tuple[float, float, float] | None = None
 
 
 class Content(Struct, frozen=True, kw_only=True, gc=False):
@@ -52,7 +57,7 @@ class Content(Struct, frozen=True, kw_only=True, gc=False):
     `root` is of the system prompt and the first user turn, `prefix` of the system prompt's
     beginning. `probe` names the known probe that the call is, `is_sure` says that no application
     sends such a thing by chance. `harness` names a coding agent. `answers` are hashes of the
-    history's assistant turns, newest first.
+    history's assistant turns, newest first. `size` is of the whole body, in bytes.
     """
 
     system: str = ""
@@ -64,7 +69,7 @@ class Content(Struct, frozen=True, kw_only=True, gc=False):
     is_sure: bool = False
     harness: str = ""
     answers: tuple[str, ...] = ()
-    chars: int = 0
+    size: int = 0
 
 
 class Asked(Struct, frozen=True, kw_only=True, gc=False):

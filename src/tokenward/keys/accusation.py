@@ -16,7 +16,7 @@ from tokenward.keys.records import BARRED_MAX, CLEARED_MAX, Bar, KeyRecord
 
 THINGS_MAX: Final = 32
 THING_CHARS_MAX: Final = 256
-_KINDS: Final = ("origin:", "model:")
+_KINDS: Final = ("origin:", "model:", "pace:")
 _LASTING: Final = "revoked"
 """How the name of an action ends that nothing can undo (R4)."""
 
@@ -57,7 +57,8 @@ def check_things(things: tuple[str, ...]) -> None:
         is_short = len(thing) <= THING_CHARS_MAX and thing.isprintable()
         if not (is_short and thing.startswith(_KINDS)):
             raise ValueError(
-                f"a thing is origin:… or model:…, at most {THING_CHARS_MAX} printable characters"
+                "a thing is origin:…, model:… or pace:…, at most "
+                f"{THING_CHARS_MAX} printable characters"
             )
 
 

@@ -10,6 +10,8 @@ import random
 from hashlib import blake2b
 from typing import Final
 
+from msgspec.structs import replace
+
 from tokenward.kernel.signals import Client, Network, price_level
 
 _PICO_A_TOKEN: Final = 1_000_000
@@ -69,6 +71,8 @@ _TORS: Final = (60729, 208294)
 _HOME_SYSTEMS: Final = 12
 """Large access networks a country: neighbours often share one."""
 _OFFICE_SYSTEMS: Final = 4_000
+BLOCKS: Final = 2_000
+"""Neighbourhoods (/24) of a large network in one country."""
 
 
 def dice(*seed: object) -> random.Random:
@@ -106,18 +110,25 @@ def network(rng: random.Random, kind: str, country: str = "") -> Network:
     if kind == "private":
         return Network(place="private", kind="private")
     if kind in ("cloud", "datacenter"):
-        return _network(rng.choice(_CLOUDS), country, "datacenter")
+        return _network(rng, rng.choice(_CLOUDS), country, "datacenter")
     if kind == "vpn":
-        return _network(rng.choice(_VPNS), country, "vpn")
+        return _network(rng, rng.choice(_VPNS), country, "vpn")
     if kind == "tor":
-        return _network(rng.choice(_TORS), country, "tor")
+        return _network(rng, rng.choice(_TORS), country, "tor")
     start = 100_000 + COUNTRIES.index(country) * 10_000 if country in COUNTRIES else 300_000
     if kind == "office":
-        return _network(start + 1_000 + rng.randrange(_OFFICE_SYSTEMS), country, "")
+        return _network(rng, start + 1_000 + rng.randrange(_OFFICE_SYSTEMS), country, "")
     # Access networks differ in size: the first of a country serves many of its people.
     at = min(int(rng.expovariate(0.35)), _HOME_SYSTEMS - 1)
-    return _network(start + at, country, "residential")
+    return _network(rng, start + at, country, "residential")
 
 
-def _network(asn: int, country: str, kind: str) -> Network:
-    return Network(place=f"AS{asn}", country=country, asn=asn, kind=kind)
+def _network(rng: random.Random, asn: int, country: str, kind: str) -> Network:
+    made = Network(place=f"AS{asn}", country=country, asn=asn, kind=kind)
+    return in_block(made, rng.randrange(BLOCKS) if kind else 0)  # a company has few addresses
+
+
+def in_block(place: Network, number: int, country: str = "") -> Network:
+    """The same network, in this neighbourhood of its addresses, and perhaps another country."""
+    country = country or place.country
+    return replace(place, country=country, block=f"{place.place}/{country}/{number}")

@@ -14,7 +14,16 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace as altered
 
 from tokenward.kernel.signals import Content
-from tokenward.lab.catalogue import COUNTRIES, HARNESSES, hashed, maker_of, network, program
+from tokenward.lab.catalogue import (
+    BLOCKS,
+    COUNTRIES,
+    HARNESSES,
+    hashed,
+    in_block,
+    maker_of,
+    network,
+    program,
+)
 from tokenward.lab.owner import Job, Owner, User
 
 TLS_INSPECTION: Final = "the cipher list is not the one of the program that the header names"
@@ -66,7 +75,7 @@ def new_region(owner: Owner, day: int) -> None:
     number of the network stays."""
     user, rng = owner.users[0], owner.rng
     if rng.random() < 0.5:
-        user.places.append(altered(user.places[0], country=_abroad(owner)))
+        user.places.append(in_block(user.places[0], rng.randrange(BLOCKS), _abroad(owner)))
     else:
         user.places.append(network(rng, "cloud", _abroad(owner)))
 
@@ -104,6 +113,8 @@ def new_program(owner: Owner, day: int) -> None:
     job = _job(owner)
     job.client = program(owner.rng)
     job.harness = ""
+    if owner.rng.random() < 0.4:
+        job.output_limit = limit_of(owner)
 
 
 def new_agent(owner: Owner, day: int) -> None:
@@ -122,6 +133,7 @@ def agent_job(owner: Owner, name: str) -> Job:
         tools=hashed("agent tools", name),
         harness=name,
         output_limit=32_000,
+        chars=60_000,
     )
 
 
@@ -140,7 +152,7 @@ def compare_models(owner: Owner, day: int) -> None:
     maker = maker_of(job.model)
     for model in maker:
         tried = replace(job, model=model)
-        owner.extra.append((tried, Content(system=job.system, root=fresh(owner), chars=300)))
+        owner.extra.append((tried, Content(system=job.system, root=fresh(owner), size=job.chars)))
 
 
 def new_prompt(owner: Owner, day: int) -> None:
@@ -148,6 +160,21 @@ def new_prompt(owner: Owner, day: int) -> None:
     job = _job(owner)
     if not job.harness:
         job.system = fresh(owner)
+
+
+def new_limit(owner: Owner, day: int) -> None:
+    """One job lets answers be longer, or no longer any length."""
+    _job(owner).output_limit = limit_of(owner)
+
+
+def limit_of(owner: Owner) -> int | None:
+    """What somebody writes into a program as the most output."""
+    return owner.rng.choice((None, None, 256, 1_024, 4_096, 16_000))
+
+
+def chars_of(owner: Owner) -> int:
+    """The median length of a job's prompts: from a question to a document."""
+    return owner.rng.choice((200, 400, 1_500, 6_000, 40_000))
 
 
 def new_tools(owner: Owner, day: int) -> None:
@@ -161,7 +188,13 @@ def new_script(owner: Owner, day: int) -> None:
     """Users who write in another script, for this day in one job."""
     job = _job(owner)
     script = owner.rng.choice(("cyrillic", "han", "arabic", "devanagari", "kana", "hangul"))
-    content = Content(system=job.system, tools=job.tools, root=fresh(owner), script=script)
+    content = Content(
+        system=job.system,
+        tools=job.tools,
+        root=fresh(owner),
+        script=script,
+        size=job.length(owner.rng),
+    )
     owner.extra.append((job, content))
 
 
@@ -172,6 +205,7 @@ def new_route(owner: Owner, day: int) -> None:
         job.route = "responses" if job.route == "chat" else "chat"
     else:
         embeds = replace(job, route="embeddings", model="embed-1", system="", tools="")
+        embeds.chars, embeds.output_limit = chars_of(owner), None
         _user(owner).jobs.append(embeds)
 
 
@@ -179,7 +213,9 @@ def new_job(owner: Owner, day: int) -> None:
     """A batch job, a feature: its own prompt and tools in the same network."""
     old = _job(owner)
     if len(_user(owner).jobs) < 6:
-        _user(owner).jobs.append(replace(old, system=fresh(owner), tools=fresh(owner), harness=""))
+        made = replace(old, system=fresh(owner), tools=fresh(owner), harness="")
+        made.chars, made.output_limit = chars_of(owner), limit_of(owner)
+        _user(owner).jobs.append(made)
 
 
 def second_user(owner: Owner, day: int) -> None:
@@ -189,6 +225,7 @@ def second_user(owner: Owner, day: int) -> None:
     rng = owner.rng
     family = rng.choice(owner.users[0].jobs).client.family if rng.random() < 0.5 else ""
     job = replace(_job(owner), client=program(rng, family), system=fresh(owner), harness="")
+    job.chars, job.output_limit = chars_of(owner), limit_of(owner)
     places = [network(rng, "residential", owner.country)]
     if owner.kind == "developer" and rng.random() < 0.7:
         places.append(owner.users[0].places[-1])
@@ -209,7 +246,7 @@ def inspection(owner: Owner, day: int) -> None:
 def greeting(owner: Owner, day: int) -> None:
     """Somebody says "hi" to see whether it works."""
     job = replace(_job(owner), output_limit=16, tools="", harness="")
-    owner.extra.append((job, Content(root=fresh(owner), probe="greeting", chars=2)))
+    owner.extra.append((job, Content(root=fresh(owner), probe="greeting", size=80)))
 
 
 def no_output(owner: Owner, day: int) -> None:
@@ -271,6 +308,7 @@ CHANGES: Final = {
     "compare models": Change(0.004, 0.0006, 0.0003, compare_models),
     "new prompt": Change(0.35, 0.06, 0.03, new_prompt),
     "new tools": Change(0.08, 0.015, 0.01, new_tools),
+    "new limit": Change(0.02, 0.006, 0.004, new_limit),
     "new script": Change(0.008, 0.004, 0.05, new_script),
     "new route": Change(0.008, 0.003, 0.002, new_route),
     "new job": Change(0.03, 0.006, 0.003, new_job),

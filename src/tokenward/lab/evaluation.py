@@ -23,6 +23,8 @@ SEEDS_MAX: Final = 10_000
 MONTHS_MAX: Final = 1_000_000
 LISTED_MAX: Final = 1_000
 """False alarms that are listed one by one; their number is exact beyond it."""
+ASKED: Final = ("hold", "throttle")
+"""What stops no owner."""
 _MEASURES: Final = ("calls", "cost_nusd", "seconds")
 
 
@@ -112,7 +114,7 @@ def months_value(
         stopped["new_network"] += month.is_new_network
         for alarm in month.alarms:
             causes[alarm.action][cause(alarm)] += 1
-        alarms += [alarm for alarm in month.alarms if alarm.action != "hold"]
+        alarms += [alarm for alarm in month.alarms if alarm.action not in ASKED]
         told()
     return {
         "key_months": key_months,

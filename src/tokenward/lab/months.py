@@ -27,7 +27,7 @@ UNDO_HOURS: Final = 3
 LATE: Final = 1 / 7
 FIRST_DAY: Final = 20_000
 """Days since 1970: a day in 2024."""
-ACTIONS: Final = ("challenge", "hold", "freeze")
+ACTIONS: Final = ("throttle", "challenge", "hold", "freeze")
 _LATELY_DAYS: Final = 10
 
 

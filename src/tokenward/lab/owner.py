@@ -7,10 +7,11 @@ repeat are not all played, because the guard learns by the day, but some days ar
 
 import random
 from dataclasses import dataclass, field
+from math import exp
 from typing import Final
 
 from tokenward.kernel.signals import Asked, Client, Content, Network, Signals
-from tokenward.lab.catalogue import LEVELS
+from tokenward.lab.catalogue import BLOCKS, LEVELS, in_block
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -25,7 +26,9 @@ _GOES_ON: Final = 0.5
 @dataclass(slots=True)
 class Job:
     """What a user has a program do. `is_templated`: every system prompt is another one (a date or
-    a name stands in it). `shots`: assistant turns that stand in every prompt as examples."""
+    a name stands in it). `shots`: assistant turns that stand in every prompt as examples.
+    `chars` is the median length of its requests, `spread` the standard deviation of its logarithm.
+    """
 
     client: Client
     model: str
@@ -37,6 +40,12 @@ class Job:
     is_templated: bool = False
     shots: tuple[str, ...] = ()
     output_limit: int | None = None
+    chars: int = 400
+    spread: float = 1.0
+
+    def length(self, rng: random.Random) -> int:
+        """Of one request."""
+        return 1 + int(self.chars * exp(rng.gauss(0, self.spread)))
 
 
 @dataclass(slots=True)
@@ -72,7 +81,9 @@ class Day:
 class Owner:
     """A key's honest use. `kind` is what it is; `weekdays` and `weekends` are the chances that it
     is used on such a day; `rates` are its own chances of each change on a day of use; `country` is
-    where it is at home. `extra` are calls that a change adds to the day."""
+    where it is at home. `blocks` are the neighbourhoods of addresses by which its deployments
+    call, `renumbers` the chance that a home has other addresses from today on. `extra` are calls
+    that a change adds to the day."""
 
     rng: random.Random
     kind: str
@@ -83,6 +94,8 @@ class Owner:
     weekends: float
     rates: dict[str, float]
     declares_models: bool = False
+    blocks: int = 1
+    renumbers: float = 0.0
     is_dense: bool = False
     is_retrying: bool = False
     extra: list[tuple[Job, Content]] = field(default_factory=list)
@@ -112,15 +125,24 @@ class Owner:
         at = day * DAY_MS + 7 * HOUR_MS + int(rng.random() * 8 * HOUR_MS)
         jobs = user.jobs if len(user.jobs) <= 2 else rng.sample(user.jobs, 2)
         for job in jobs:
-            place = user.away or (
-                user.places[0] if len(user.places) == 1 else rng.choice(user.places)
-            )
+            place = user.away or self._place_of(user)
             if self.is_dense:
                 for turn in range(DENSE_CALLS):
                     step = HOUR_MS // DENSE_CALLS
                     self._talk(job, place, at + turn * step, today, turns=1)
             self._talk(job, place, at, today, turns=2 if rng.random() < _GOES_ON else 1)
             at += HOUR_MS
+
+    def _place_of(self, user: User) -> Network:
+        """One of the user's networks, by the addresses that it calls from today."""
+        rng = self.rng
+        at = 0 if len(user.places) == 1 else rng.randrange(len(user.places))
+        place = user.places[at]
+        if place.kind == "datacenter" and self.blocks > 1:
+            return in_block(place, rng.randrange(self.blocks))
+        if place.kind == "residential" and self.renumbers and rng.random() < self.renumbers:
+            place = user.places[at] = in_block(place, rng.randrange(BLOCKS))
+        return place
 
     def _talk(self, job: Job, place: Network, at: int, today: Day, turns: int) -> None:
         """A conversation: each turn repeats the answers that were given before."""
@@ -147,7 +169,7 @@ class Owner:
                 script=job.script,
                 harness=job.harness,
                 answers=said,
-                chars=400,
+                size=job.length(self.rng),
             )
             call = Signals(
                 at_ms=at + turn * 42_000,

@@ -174,7 +174,8 @@ class _Thief:
         else:
             verdict = ward.ask(theft.call, theft.call.content.root[::-1])
             if verdict.opens:
-                self._played.is_probe_caught |= not self._played.costly
+                if verdict.action != "throttle":
+                    self._played.is_probe_caught |= not self._played.costly
                 note(self._played, verdict)
             is_passed = not verdict.is_refused and theft.call.content.probe not in UNREADABLE
             self._tired = 0 if is_passed else self._tired + 1

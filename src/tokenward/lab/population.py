@@ -1,9 +1,9 @@
 """Who are the honest holders of keys? Owners drawn at random, each with its own ways.
 
-Where shares and rates come from: from detection.md 1.1 and 1.3 (measured on ServeGen) that most
-keys are used rarely, that a third have no history when they start and that use is bursty; all that
-concerns identity (programs, networks, prompts, how often they change) is assumption, because no
-public data has it. See docs/explanation/evaluation.md.
+Where shares and rates come from: that most keys are used rarely, that a third have no history when
+they start and that use is bursty is measured (ServeGen, arXiv 2505.09999); all that concerns
+identity (programs, networks, prompts, how often they change) is assumption, because no public data
+has it. See docs/explanation/evaluation.md.
 """
 
 import random
@@ -12,16 +12,17 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tokenward.kernel.signals import Network
 from tokenward.lab.catalogue import (
+    BLOCKS,
     HARNESSES,
     MAKERS,
     chance,
     hashed,
+    in_block,
     network,
     program,
 )
-from tokenward.lab.changes import CHANGES, TLS_INSPECTION, agent_job
+from tokenward.lab.changes import CHANGES, TLS_INSPECTION, agent_job, chars_of, limit_of
 from tokenward.lab.owner import Job, Owner, User
 
 KINDS: Final = {"developer": 0.4, "app": 0.4, "public": 0.2}
@@ -93,6 +94,7 @@ def _settle_developer(owner: Owner, family: str) -> None:
     rng = owner.rng
     team = 1 if rng.random() < 11 / 12 else rng.randint(2, 4)
     office = network(rng, "office", owner.country)
+    owner.renumbers = rng.choice((0.0, 0.02, 0.02, 0.2))
     for _ in range(team):
         home = network(rng, "residential", owner.country)
         places = rng.choice(([home], [home, office], [office], [home]))
@@ -106,17 +108,19 @@ def _settle_developer(owner: Owner, family: str) -> None:
 
 
 def _settle_service(owner: Owner, family: str) -> None:
-    """A deployment with one to three jobs of one program; one in four in two clouds or regions;
+    """A deployment with one to three jobs of one program; one in four in two clouds or regions,
+    three in five behind one address, some on functions that call from anywhere in their cloud;
     one in six with a build server or a staging system that has the key too."""
     rng = owner.rng
     places = [network(rng, "cloud", owner.country)]
+    owner.blocks = rng.choices((1, rng.randint(3, 12), rng.randint(50, BLOCKS)), (0.6, 0.2, 0.2))[0]
     if rng.random() < 0.12:
         places[0] = network(rng, "office", owner.country)  # on premises
     if rng.random() < 0.25:
         places.append(network(rng, "cloud"))
     if rng.random() < 0.08:
         # Functions at the edge: the same number in every country.
-        places += [_elsewhere(places[0], network(rng, "cloud").country) for _ in range(3)]
+        places += [in_block(places[0], 0, network(rng, "cloud").country) for _ in range(3)]
     first = _job(owner, family)
     first.is_templated = rng.random() < 0.12
     if rng.random() < 0.06:
@@ -132,10 +136,6 @@ def _settle_service(owner: Owner, family: str) -> None:
         owner.users.append(builder)
 
 
-def _elsewhere(place: Network, country: str) -> Network:
-    return Network(place=place.place, country=country, asn=place.asn, kind=place.kind)
-
-
 def _job(owner: Owner, family: str) -> Job:
     rng = owner.rng
     has_system = rng.random() < (0.6 if owner.kind == "developer" else 0.95)
@@ -149,7 +149,9 @@ def _job(owner: Owner, family: str) -> Job:
         system=f"{rng.getrandbits(64):016x}" if has_system else "",
         tools=f"{rng.getrandbits(64):016x}" if rng.random() < 0.3 else "",
         script=_SCRIPTS.get(owner.country, "latin") if rng.random() < 0.5 else "latin",
-        output_limit=rng.choice((None, 256, 1_024, 4_096)),
+        output_limit=limit_of(owner),
+        chars=chars_of(owner),
+        spread=rng.choice((0.5, 1.0, 1.5)),
     )
 
 

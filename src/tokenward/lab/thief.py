@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import exp
 from typing import Final
 
 from tokenward.kernel.signals import Asked, Client, Content, Network, Signals
@@ -125,7 +126,7 @@ def _call(
         is_sure=bool(look.probe) and look.probe not in UNSURE,
         harness=look.harness,
         answers=(_hash(rng), _hash(rng)) if rng.random() < step.foreign else (),
-        chars=12 if step.is_probe else 2_000,
+        size=80 if step.is_probe else 1 + int(step.chars * exp(rng.gauss(0, 0.5))),
     )
     return Signals(
         at_ms=at_ms,

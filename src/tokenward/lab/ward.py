@@ -7,11 +7,13 @@ bars, and what an owner's undo clears.
 from collections.abc import Callable
 from typing import Final
 
-from tokenward.detectors.fusion import learn, suspect
+from tokenward.detectors.doubts import suspect
+from tokenward.detectors.fusion import learn
 from tokenward.detectors.past import Past
 from tokenward.detectors.recent import Recent
 from tokenward.kernel.signals import Signals
 from tokenward.pipeline.judging import Judged, judge
+from tokenward.pipeline.remembering import Suspects
 from tokenward.policy.rules import Rules, Standing
 from tokenward.policy.verdict import Verdict
 
@@ -36,6 +38,7 @@ class Ward:
         self.cleared: tuple[str, ...] = ()
         self.barred: tuple[tuple[str, str], ...] = ()
         self.is_frozen = False
+        self._suspects = Suspects()
         self._incidents = 0
 
     def ask(self, call: Signals, answer: str = "", *, is_error: bool = False) -> Verdict:
@@ -43,7 +46,8 @@ class Ward:
         `is_error`: the provider refused it."""
         if self.is_frozen:
             return FROZEN
-        standing = Standing(cleared=self.cleared, barred=self.barred)
+        suspect_calls = self._suspects.count(call.at_ms)
+        standing = Standing(cleared=self.cleared, barred=self.barred, suspect_calls=suspect_calls)
         judged = self._judge(call, self.past, self.recent, standing, self._rules)
         verdict = judged.verdict
         is_unreadable = call.content.probe in UNREADABLE
@@ -53,7 +57,9 @@ class Ward:
             if verdict.opens:
                 self._bar(verdict)
             return verdict
-        is_clean = verdict.action == "allow"
+        if verdict.is_suspect:
+            self._suspects.let_through(call.at_ms)
+        is_clean = judged.is_clean
         self.recent.note(call, is_clean=is_clean, is_error=is_error)
         if is_clean and not is_error:
             if answer:

@@ -1,6 +1,6 @@
 """One request, top to bottom: read this file first.
 
-Ten steps (design section 2), each taking what the step before made. Rooms compute; all the
+Ten steps (docs/request-flow.md), each taking what the step before made. Rooms compute; all the
 branching of a request stands here. What happens when a step itself breaks:
 
     1-4  a store that cannot answer → 503 `store:unavailable`; nothing was sent, nothing is held

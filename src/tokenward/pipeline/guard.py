@@ -77,6 +77,8 @@ class Guard:
     record: RecordSink
     tell: Callable[[Event], None]
     """Keeps an event for people and pagers; never blocks, never raises, and may drop repeats."""
+    opened: Callable[[str], None] = lambda action: None
+    """Counts an incident that was opened, by what it did; never blocks, never raises."""
     default_models: Mapping[str, str] = field(default_factory=dict)
     """By dialect, the model of calls that may leave it out and do."""
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WAITING_MAX))

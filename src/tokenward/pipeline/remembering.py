@@ -17,6 +17,7 @@ from tokenward.kernel.errors import StoreError
 
 KEYS_MAX: Final = 20_000
 TRAILS_MAX: Final = 16
+MINUTE_MS: Final = 60_000
 REREAD_MS: Final = 30_000
 FOLD_MAX: Final = 64
 """Keys that are folded into the store at once; between two such turns others run."""
@@ -34,11 +35,29 @@ class Trail:
         self.cost_nusd = 0
 
 
+class Suspects:
+    """Calls of suspects that were let through within the minute that runs, one process's count."""
+
+    __slots__ = ("_calls", "_minute")
+
+    def __init__(self) -> None:
+        self._minute, self._calls = 0, 0
+
+    def count(self, at_ms: int) -> int:
+        """So many until now."""
+        return self._calls if at_ms // MINUTE_MS <= self._minute else 0
+
+    def let_through(self, at_ms: int) -> None:
+        """One more. A clock that goes back begins no new minute."""
+        self._calls = self.count(at_ms) + 1
+        self._minute = max(self._minute, at_ms // MINUTE_MS)
+
+
 class Remembered:
     """One key's past and its last minutes. `is_known` False: the store could not be asked, so
     nothing may be said about what is usual."""
 
-    __slots__ = ("is_known", "is_new", "past", "read_ms", "recent", "trails")
+    __slots__ = ("is_known", "is_new", "past", "read_ms", "recent", "suspects", "trails")
 
     def __init__(self, past: Past, *, is_shared: bool, is_known: bool = True) -> None:
         self.past = past
@@ -48,6 +67,7 @@ class Remembered:
         """The store has not seen what was learned."""
         self.read_ms = 0
         self.trails: OrderedDict[str, Trail] = OrderedDict()
+        self.suspects = Suspects()
 
     def spend(self, origin: str, at_ms: int, cost_nusd: int) -> None:
         """A call from an origin that is no old friend is let through, at this cost at most."""

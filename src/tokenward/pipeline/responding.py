@@ -24,10 +24,12 @@ MODEL: Final = "Other models go on."
 PROGRAM: Final = "All of this program in this network waits; other programs of the key go on."
 
 
-def standing_of(key: KeyRecord) -> Standing:
+def standing_of(key: KeyRecord, suspect_calls: int = 0) -> Standing:
     """What is decided about the key."""
     return Standing(
-        cleared=key.cleared, barred=tuple((bar.thing, bar.incident) for bar in key.barred)
+        cleared=key.cleared,
+        barred=tuple((bar.thing, bar.incident) for bar in key.barred),
+        suspect_calls=suspect_calls,
     )
 
 
@@ -54,15 +56,22 @@ async def respond(
     and the next one of the same kind is judged alike."""
     verdict = judged.verdict
     if verdict.incident:
-        return step_up(verdict.incident, verdict.why, _scope(verdict))
+        return _tell(verdict, verdict.incident, call.at_ms)
     incident = _incident(guard, key, call, judged, remembered, address)
     freeze = verdict.action == "freeze"
-    await guard.keys.accuse(key.id, incident, verdict.things, freeze=freeze)
+    if await guard.keys.accuse(key.id, incident, verdict.things, freeze=freeze):
+        guard.opened(verdict.action)
     now = await guard.keys.find(key.id) or key
     told = next((bar.incident for bar in now.barred if bar.thing in verdict.things), incident.id)
     if now.state != "live":
         return frozen_by(told)
-    return step_up(told, verdict.why, _scope(verdict))
+    return _tell(verdict, told, call.at_ms)
+
+
+def _tell(verdict: Verdict, incident: str, at_ms: int) -> Refusal:
+    if verdict.action == "throttle":
+        return slow_down(incident, verdict.why, at_ms)
+    return step_up(incident, verdict.why, _scope(verdict))
 
 
 def step_up(incident: str, why: str, scope: str = PROGRAM) -> Refusal:
@@ -72,6 +81,21 @@ def step_up(incident: str, why: str, scope: str = PROGRAM) -> Refusal:
         403,
         f"This call was held back and not sent, and nothing is charged: {why[:300]}. {scope} If it "
         f"is meant, whoever runs this guard allows it with: tokenward incident undo {incident}",
+        facts=way_out(incident),
+    )
+
+
+def slow_down(incident: str, why: str, at_ms: int) -> Refusal:
+    """What a caller is told who calls faster than a suspect may."""
+    return Refusal(
+        "rate:suspect",
+        429,
+        "This call came too soon and was not sent, and nothing is charged: the key is used in a "
+        f"way that may be theft, so this network may make only some calls a minute: {why[:300]}. "
+        "Call again later. If it is meant, whoever runs this guard lets it go at full speed with: "
+        f"tokenward incident undo {incident}",
+        should_retry=True,
+        retry_after_s=60 - at_ms // 1_000 % 60,
         facts=way_out(incident),
     )
 

@@ -5,7 +5,8 @@ Nothing here raises for what a caller sends: what breaks is *unknown* and noted 
 
 from typing import Final
 
-from tokenward.detectors.fusion import Opinion, learn, suspect
+from tokenward.detectors.doubts import suspect
+from tokenward.detectors.fusion import Opinion, learn
 from tokenward.detectors.past import short
 from tokenward.kernel.refusals import Refusal
 from tokenward.kernel.signals import Signals
@@ -31,6 +32,8 @@ def score(guard: Guard, held: Held, remembered: Remembered, notes: Notes) -> Sco
     notes.score(call, judged)
     if not judged.opinion.is_familiar and not judged.verdict.is_refused and held.hold is not None:
         remembered.spend(judged.opinion.origin, call.at_ms, held.hold.amount_nusd)
+        if judged.verdict.is_suspect:
+            remembered.suspects.let_through(call.at_ms)
     return Scored(held=held, call=call, judged=judged, remembered=remembered)
 
 
@@ -42,10 +45,11 @@ def _judge(
     rules = guard.ward.rules(known.key.project)
     try:
         opinion = form_opinion(call, remembered.past, remembered.recent, rules)
-    except Exception as bug:  # noqa: BLE001 - a detector that breaks says "unknown" (design, step 5)
+    except Exception as bug:  # noqa: BLE001 - a detector that breaks says "unknown"
         notes.fault = notes.describe(bug)
         opinion = Opinion(origin=short(call.origin), is_cold=True)
-    return rule_on(call, opinion, standing_of(known.key), rules)
+    suspect_calls = remembered.suspects.count(call.at_ms)
+    return rule_on(call, opinion, standing_of(known.key, suspect_calls), rules)
 
 
 def learn_from(guard: Guard, settled: Settled, notes: Notes) -> None:
@@ -62,7 +66,7 @@ def _learn_from(guard: Guard, settled: Settled) -> None:
     answered = settled.metered.answered
     scored = answered.cleared.scored
     remembered, opinion = scored.remembered, scored.judged.opinion
-    is_clean = scored.judged.verdict.action == "allow" and not scored.call.unknown
+    is_clean = scored.judged.is_clean and not scored.call.unknown
     is_error = answered.outcome is Outcome.REJECTED
     remembered.recent.note(scored.call, is_clean=is_clean, is_error=is_error)
     if not opinion.is_familiar and settled.settlement is not None and scored.held.hold is not None:

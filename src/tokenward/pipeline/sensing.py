@@ -33,6 +33,7 @@ def sense(senses: Senses, read: Read, said: Conversation | None) -> Signals:
             operation=arrived.route.operation,
             path=arrived.path,
             output_limit=ask.output_named,
+            size=len(read.request.body),
         ),
     )
     asked = Asked(

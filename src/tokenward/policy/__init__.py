@@ -1,6 +1,6 @@
 """Evidence → verdict: what may be done to a call, and to a key.
 
-Promises: each class of evidence causes at most what design section 5 allows it; every verdict
+Promises: a class of evidence causes at most what docs/explanation/evidence.md says; every verdict
 lists what speaks for it, what speaks against it and what would undo it; what an owner has cleared
 is not asked about again; in `observe` nothing acts.
 Does not promise: that a threshold's rate of false alarms is what an operator will see; the lab

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-STRANGER_DAYS: Final = 10
+STRANGER_DAYS: Final = 6
 """Rates of false alarms are stated a key and month. Evidence is weighed once for each day on which
 a stranger shows; honest keys have fewer than so many a month (`tokenward lab evaluate` plays them).
 """
@@ -14,6 +14,7 @@ a stranger shows; honest keys have fewer than so many a month (`tokenward lab ev
 class Rules(Struct, frozen=True, kw_only=True):
     """`[policy]` for one project. The rates are the most false alarms a key and month that the
     operator accepts; `key_kind` is what the project's keys are for (`kernel.signals.KEY_KINDS`).
+    `suspect_calls` are those that all suspects of a key together may make within a minute.
     """
 
     mode: str = "enforce"
@@ -21,6 +22,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     false_challenges: float = 0.01
     false_freezes: float = 0.001
     holds_dearer_models: bool = True
+    suspect_calls: int = 30
 
     @property
     def challenge_at(self) -> float:
@@ -36,10 +38,12 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 class Standing(Struct, frozen=True, kw_only=True):
     """What is decided about a key: things its owner has cleared, and things that are barred, each
-    with the incident that barred it."""
+    with the incident that barred it. `suspect_calls` are those of suspects that passed within the
+    minute that runs."""
 
     cleared: tuple[str, ...] = ()
     barred: tuple[tuple[str, str], ...] = ()
+    suspect_calls: int = 0
 
     def incident_of(self, thing: str) -> str:
         """The incident that barred it, or ""."""

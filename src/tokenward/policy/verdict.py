@@ -6,6 +6,7 @@ a dearer model at first  held, until somebody says that it is meant (K-8); from 
                          is no old friend, the origin is held with it
 e-value over challenge   the origin is challenged: this call and its next ones are refused
 over freeze, and again   the key is frozen: a second origin, or a second class of evidence
+twenty to one            a suspect: let through, but only some calls a minute
 """
 
 from math import log
@@ -15,12 +16,14 @@ from msgspec import Struct
 
 from tokenward.policy.rules import Rules, Standing
 
-Action = Literal["allow", "hold", "challenge", "freeze"]
+Action = Literal["allow", "throttle", "hold", "challenge", "freeze"]
 CLASS_COUNTS_FROM: Final = log(20)
 """A class of evidence counts as a second one when it alone speaks twenty to one for theft."""
 TOLD_MAX: Final = 8
 WARNED_AT: Final = log(20)
 """What is enough for a second stranger while the first is unexplained: twenty to one."""
+SUSPECT_AT: Final = log(20)
+"""From when on a stranger is slowed: far below a challenge, because it costs an owner little."""
 THING_CHARS_MAX: Final = 240
 
 
@@ -34,12 +37,13 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Case(Struct, frozen=True, kw_only=True, gc=False):
-    """What is to be decided. `total` is the logarithm of the e-value of the key's whole story with
-    this call. `is_usual_place`: the network is one that the key is used from. `dearer` says why
-    the model is a dearer one, "" if it is not, and `is_declared` that the key's owner named that
-    very model."""
+    """What is to be decided. `place` names the origin's network. `total` is the logarithm of the
+    e-value of the key's whole story with this call. `is_usual_place`: the network is one that the
+    key is used from. `dearer` says why the model is a dearer one, "" if it is not, and
+    `is_declared` that the key's owner named that very model."""
 
     origin: str
+    place: str = ""
     model: str = ""
     is_familiar: bool = False
     is_usual_place: bool = False
@@ -53,7 +57,7 @@ class Case(Struct, frozen=True, kw_only=True, gc=False):
 class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     """`action` is what is done, or in observe mode would be done (`acts` is False). `things` are
     barred by it; `incident` is set where they were barred before. `why` is one sentence; `undo`
-    says what would lift it."""
+    says what would lift it. `is_suspect`: if the call passes, it counts as one of a suspect."""
 
     action: Action = "allow"
     acts: bool = False
@@ -63,6 +67,7 @@ class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     findings: tuple[Finding, ...] = ()
     against: tuple[str, ...] = ()
     undo: str = ""
+    is_suspect: bool = False
 
     @property
     def is_refused(self) -> bool:
@@ -121,7 +126,29 @@ def decide(case: Case, standing: Standing, rules: Rules) -> Verdict:
             against=case.against[:TOLD_MAX],
             undo=UNDO,
         )
-    return Verdict(findings=case.findings[:TOLD_MAX], against=case.against[:TOLD_MAX])
+    return _slow_down(case, standing, rules)
+
+
+def _slow_down(case: Case, standing: Standing, rules: Rules) -> Verdict:
+    """Whoever may well be a thief, and may well not, goes on at a walk."""
+    findings, against, pace = case.findings[:TOLD_MAX], case.against[:TOLD_MAX], pace_thing(case)
+    incident = standing.incident_of(pace)
+    is_free = case.is_familiar or {origin_thing(case.origin), pace} & set(standing.cleared)
+    if is_free or not (incident or case.total >= SUSPECT_AT):
+        return Verdict(findings=findings, against=against)
+    if standing.suspect_calls < rules.suspect_calls:
+        return Verdict(findings=findings, against=against, is_suspect=True)
+    return Verdict(
+        action="throttle",
+        acts=rules.mode == "enforce",
+        things=(pace,),
+        incident=incident,
+        why=_why(case),
+        findings=findings,
+        against=against,
+        undo=UNDO,
+        is_suspect=True,
+    )
 
 
 def origin_thing(origin: str) -> str:
@@ -132,6 +159,11 @@ def origin_thing(origin: str) -> str:
 def model_thing(model: str) -> str:
     """The name of a model among them."""
     return f"model:{_plain(model)}"
+
+
+def pace_thing(case: Case) -> str:
+    """The name of how fast suspects in a network may call: who changes programs is one suspect."""
+    return f"pace:{_plain(case.place)}"
 
 
 def _plain(name: str) -> str:
@@ -149,7 +181,7 @@ def _challenge_at(case: Case, standing: Standing, rules: Rules) -> float:
 
 
 def _freezes(case: Case, standing: Standing, rules: Rules) -> bool:
-    """Identity alone freezes when it repeats, or when another class agrees (design section 5)."""
+    """Identity alone freezes when it repeats, or when another class agrees."""
     by_use = sum(finding.weight for finding in case.findings if finding.kind == "E4")
     if case.total - by_use < rules.freeze_at:  # use never helps to freeze
         return False

@@ -16,6 +16,7 @@ from tokenward.settings.shape import (
     Keys,
     Ledger,
     Network,
+    Policy,
     PriceOverride,
     Provider,
     Server,
@@ -50,6 +51,7 @@ def check(settings: Written) -> None:
         _check_price(price, f'prices."{model}"')
     _check_alerts(settings.alerts)
     _check_keys(settings.keys)
+    _check_policy(settings.policy)
     check_workloads(settings)
     if settings.admin.token is not None:
         check_reference(settings.admin.token, "admin.token")
@@ -214,6 +216,15 @@ def _check_keys(keys: Keys) -> None:
         parse_cap(keys.bearer_cap)
     except ValueError as error:
         raise ValueError(f"keys.bearer_cap: {error}") from None
+
+
+def _check_policy(policy: Policy) -> None:
+    """Of a project that cannot be there no key is ever judged."""
+    for name in policy.project:
+        try:
+            check_name(name, "a project's name")
+        except ValueError as error:
+            raise ValueError(f"policy.project: {error}") from None
 
 
 def _check_alerts(alerts: Alerts) -> None:

@@ -1,12 +1,12 @@
 """`TOKENWARD_SERVER__PORT=9000` overrides `server.port`."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, get_origin, get_type_hints
+from typing import Final, get_type_hints
 
-import msgspec
 from msgspec import inspect
 
 from tokenward.kernel.errors import SettingsError
+from tokenward.settings.kinds import read_kind
 from tokenward.settings.names import LATER, SHAPE, dotted_names, nearest_of
 
 PREFIX: Final = "TOKENWARD_"
@@ -41,14 +41,10 @@ def _why_not(variable: str, section: str, name: str, known: list[str]) -> str:
 
 
 def _value(variable: str, text: str, kind: object) -> object:
-    """The text as the setting's type. A choice is left as it is: `check_names` names the others."""
-    if get_origin(kind) is Literal:
-        return text
     try:
-        return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as error:
-        problem = str(error).replace("`", "")
-        raise SettingsError(f"Environment variable {variable}: {problem}") from None
+        return read_kind(text, kind)
+    except ValueError as error:
+        raise SettingsError(f"Environment variable {variable}: {error}") from None
 
 
 def _overridable() -> dict[str, object]:

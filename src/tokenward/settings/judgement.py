@@ -18,6 +18,7 @@ def _rules(policy: Policy, project: PolicyProject) -> Rules:
     return Rules(
         mode=project.mode or policy.mode,
         key_kind=project.kind,
+        suspect_calls=policy.suspect_calls_per_minute,
         false_challenges=policy.false_challenges_per_key_month,
         false_freezes=policy.false_freezes_per_key_month,
         holds_dearer_models=policy.hold_dearer_models if holds is None else holds,

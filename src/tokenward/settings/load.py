@@ -11,17 +11,10 @@ import msgspec
 from tokenward.kernel.errors import SettingsError
 from tokenward.settings.checks import check
 from tokenward.settings.environment import override
-from tokenward.settings.names import check_names
+from tokenward.settings.names import check_tables
 from tokenward.settings.shape import Settings, Written
 
 FILE_BYTES_MAX: Final = 1_000_000
-
-_WORDS: Final = (
-    ("Object missing required field", "missing the setting"),
-    ("`object`", "table"),
-    ("`array`", "list"),
-    ("`", ""),
-)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -33,12 +26,10 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     tables = _read(path)
     try:
         override(tables, environ)
-        check_names(tables)
+        check_tables(tables)
         written = msgspec.convert(tables, Written)
         check(written)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{path.name}: {_plain(str(error))}") from None
-    except ValueError as error:
+    except (ValueError, msgspec.ValidationError) as error:
         raise SettingsError(f"{path.name}: {error}") from None
     values = {name: getattr(written, name) for name in Written.__struct_fields__}
     return Settings(path=path.absolute(), **values)
@@ -67,16 +58,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(text.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path.name} is not UTF-8 at byte {error.start}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also for a number of more digits than Python reads
         raise SettingsError(f"{path.name} is not TOML: {error}") from None
     except RecursionError:
         raise SettingsError(f"{path.name} is nested too deeply") from None
-
-
-def _plain(error: str) -> str:
-    """ "Expected `int`, got `str` - at `$.server.port`" → "server.port: expected int, got str"."""
-    for theirs, ours in _WORDS:
-        error = error.replace(theirs, ours)
-    problem, _, at = error.partition(" - at $.")
-    problem = problem[:1].lower() + problem[1:]
-    return f"{at}: {problem}" if at else problem

@@ -175,6 +175,7 @@ class Policy(_Table, frozen=True, kw_only=True):
     mode: Literal["enforce", "observe"] = "enforce"
     false_challenges_per_key_month: Annotated[float, Meta(ge=1e-6, le=1)] = 0.01
     false_freezes_per_key_month: Annotated[float, Meta(ge=1e-6, le=1)] = 0.001
+    suspect_calls_per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = 30
     hold_dearer_models: bool = True
     project: dict[str, PolicyProject] = {}
 

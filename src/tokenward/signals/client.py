@@ -80,6 +80,8 @@ def read_client(
 def _judge(picked: Picked, *, denies_stream: bool) -> _Seen:
     head = read_head(picked)
     claim, engine = claim_of(head), engine_of(head)
+    if claim.family == "go" and not engine:
+        engine = "go"  # its shortest heads have too few names to show their order
     contradictions = head_contradictions(head, claim, engine)
     if claim.family == "browser":
         family = "impersonator" if contradictions else "browser"

@@ -55,8 +55,10 @@ def read_content(
     operation: str = "",
     path: str = "",
     output_limit: int | None = None,
+    size: int = 0,
 ) -> Content:
-    """What is said in a call of this route; `output_limit` as the caller wrote it, 0 too.
+    """What is said in a call of this route; `output_limit` as the caller wrote it, 0 too, `size`
+    of the body that says it.
 
     None (a route without text) shows no more than whether the route itself is a probe. Never
     raises; the cost is bounded by the limits of this file and those of `Conversation`.
@@ -77,7 +79,7 @@ def read_content(
         is_sure=is_sure,
         harness=find_harness(said),
         answers=_answers(said.turns, hash_text),
-        chars=sum(map(len, said.system)) + sum([len(turn.text) for turn in said.turns]),
+        size=size,
     )
 
 

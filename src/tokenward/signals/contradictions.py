@@ -107,9 +107,10 @@ def _stainless_contradictions(head: Head, claim: Claim) -> list[str]:
             f"{missing.title()}, which that client always does"
         )
     language = head.value("x-stainless-lang")
-    if language and claim.is_stainless and language != claim.language:
+    if language and _names_a_language(head, claim) and language != claim.language:
+        what = "an SDK for" if claim.is_sdk else "a program in"
         said.append(
-            f"the User-Agent names an SDK for {claim.language}, X-Stainless-Lang {language[:16]!r}"
+            f"the User-Agent names {what} {claim.language}, X-Stainless-Lang {language[:16]!r}"
         )
     version = head.value("x-stainless-package-version")
     if version and claim.is_stainless and version != claim.version:
@@ -123,6 +124,12 @@ def _stainless_contradictions(head: Head, claim: Claim) -> list[str]:
             f"X-Stainless-Lang says {language[:16]!r}, X-Stainless-Runtime {runtime[:16]!r}"
         )
     return said
+
+
+def _names_a_language(head: Head, claim: Claim) -> bool:
+    """Whether the User-Agent can be held against X-Stainless-Lang: an SDK's own, or the one that
+    Go adds for a program that gave none, unless a proxy in Go may have added it."""
+    return claim.is_stainless or (claim.family == "go" and not head.is_forwarded)
 
 
 def _missing(head: Head, claim: Claim) -> str:

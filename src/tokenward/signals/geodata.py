@@ -7,6 +7,9 @@ name them. A record is whatever an MMDB file held: anything that is not understo
 from collections.abc import Mapping
 from typing import Final
 
+Position = tuple[float, float, float]
+"""Latitude and longitude in degrees, and by how many km that may be off."""
+
 OWNER_CHARS_MAX: Final = 128
 ASN_MAX: Final = 4_294_967_295
 
@@ -41,6 +44,18 @@ _USERS: Final = {
     "cellular": "residential",
     "dialup": "residential",
 }
+_LATITUDES: Final = ("latitude", "lat")
+_LONGITUDES: Final = ("longitude", "lng")
+_RADII: Final = ("accuracy_radius", "radius")
+NUMBER_CHARS_MAX: Final = 24
+TOWN_KM: Final = 50.0
+"""Of a maker that states no radius: a large town and what lies around it."""
+COUNTRY_KM: Final = 2_500.0
+"""From the middle of the United States, China, Brazil or Australia to their farthest large town."""
+VAGUE_KM: Final = 1_000.0
+"""MaxMind's largest radius: it stands at what can only be placed in a country, however large."""
+FARTHEST_KM: Final = 20_038.0
+"""Half around the earth: nothing is farther off."""
 
 
 def country_in(record: object) -> str:
@@ -83,6 +98,45 @@ def kind_in(record: object) -> str:
             return kind
     user = fields.get("user_type")
     return _USERS.get(user, "") if isinstance(user, str) else ""
+
+
+def position_in(record: object) -> Position | None:
+    """Where on earth the address is; None if the record does not say. Numbers may be text.
+
+    Where no radius is stated it is `TOWN_KM`, or `COUNTRY_KM` for what is in no town.
+    """
+    if not isinstance(record, Mapping):
+        return None
+    location = record.get("location")
+    fields = {**record, **location} if isinstance(location, Mapping) else record
+    latitude, longitude = _first(fields, _LATITUDES, 90), _first(fields, _LONGITUDES, 180)
+    if latitude is None and isinstance(loc := fields.get("loc"), str):
+        north, _, east = loc[: 2 * NUMBER_CHARS_MAX + 1].partition(",")
+        latitude, longitude = _number(north, 90), _number(east, 180)
+    if latitude is None or longitude is None or latitude == longitude == 0:
+        return None  # at 0, 0 is the sea, and what some makers could not place
+    radius = _first(fields, _RADII, FARTHEST_KM)
+    if radius is None or radius <= 0:
+        radius = TOWN_KM if fields.get("city") else COUNTRY_KM
+    return latitude, longitude, max(radius, COUNTRY_KM) if radius >= VAGUE_KM else radius
+
+
+def _first(fields: Mapping[str, object], names: tuple[str, ...], most: float) -> float | None:
+    return next((n for name in names if (n := _number(fields.get(name), most)) is not None), None)
+
+
+def _number(value: object, most: float) -> float | None:
+    """A number from -most to `most`, which no NaN is; None for anything else."""
+    if isinstance(value, str):
+        if len(value) > NUMBER_CHARS_MAX or not value.isascii():
+            return None
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -most <= value <= most else None
 
 
 def _fields(record: object) -> Mapping[str, object]:

@@ -11,13 +11,17 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from tokenward.kernel.signals import Network
+from tokenward.signals.geodata import Position
 from tokenward.signals.ranges import NO_RANGES, Address, Ranges
 
 ADDRESS_CHARS_MAX: Final = 64
 REMEMBERED: Final = 8_192
-"""Addresses whose network is kept ready: about 4 MB."""
+"""Addresses whose network is kept ready: about 5 MB."""
 PREFIX_V4: Final = 16
 PREFIX_V6: Final = 32
+BLOCK_V4: Final = 24
+BLOCK_V6: Final = 48
+"""The smallest parts of the net that others commonly route to (RFC 7454, 6.1.3)."""
 
 # Not `is_private` of the standard library: that counts networks of documentation and benchmarks as
 # private too, and what it counts has changed between releases of Python.
@@ -49,17 +53,24 @@ def no_system(_address: str) -> tuple[int, str]:
     return 0, ""
 
 
+def no_position(_address: str) -> Position | None:
+    """A look-up that knows no position."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Atlas:
     """What is known of networks. The look-ups take an address in canonical form and never raise.
 
     `country_of` answers with two capital letters, `system_of` with the number and the name of the
-    autonomous system, `kind_of` with one of `NETWORK_KINDS`; what they do not know is "" or 0.
+    autonomous system, `kind_of` with one of `NETWORK_KINDS`, `position_of` with degrees and km;
+    what they do not know is "", 0 or None.
     """
 
     country_of: Callable[[str], str] = nowhere
     system_of: Callable[[str], tuple[int, str]] = no_system
     kind_of: Callable[[str], str] = nowhere
+    position_of: Callable[[str], Position | None] = no_position
     datacenters: Ranges = NO_RANGES
     vpns: Ranges = NO_RANGES
     tor: Ranges = NO_RANGES
@@ -95,8 +106,15 @@ def read_network(address: str, atlas: Atlas) -> Network:
     country = atlas.country_of(text)
     asn, owner = atlas.system_of(text)
     kind = _kind(known, text, atlas)
-    place = _place(known, country, asn, kind)
-    return Network(place=place, country=country, asn=asn, owner=owner, kind=kind)
+    return Network(
+        place=_place(known, country, asn, kind),
+        country=country,
+        asn=asn,
+        owner=owner,
+        kind=kind,
+        block=_prefix(known, BLOCK_V4, BLOCK_V6),
+        position=atlas.position_of(text),
+    )
 
 
 def _address(text: str) -> Address | None:
@@ -126,8 +144,11 @@ def _place(address: Address, country: str, asn: int, kind: str) -> str:
     of about the size in which addresses are given out."""
     if asn:
         return f"AS{asn}"
-    bits = PREFIX_V4 if isinstance(address, IPv4Address) else PREFIX_V6
-    below = address.max_prefixlen - bits
-    prefix = type(address)(int(address) >> below << below)
     is_told = kind in ("datacenter", "vpn", "tor")
-    return f"{kind if is_told else country or '??'}:{prefix}/{bits}"
+    return f"{kind if is_told else country or '??'}:{_prefix(address, PREFIX_V4, PREFIX_V6)}"
+
+
+def _prefix(address: Address, bits_v4: int, bits_v6: int) -> str:
+    bits = bits_v4 if isinstance(address, IPv4Address) else bits_v6
+    below = address.max_prefixlen - bits
+    return f"{type(address)(int(address) >> below << below)}/{bits}"

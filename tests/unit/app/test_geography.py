@@ -9,7 +9,9 @@ from types import ModuleType
 import pytest
 
 from mmdb import mmdb
+from seen_calls import at, call, learned, lived
 from tokenward.app.geography import LIST_BYTES_MAX, RECORDS_TRIED, networks
+from tokenward.detectors.recent import Recent
 from tokenward.kernel.errors import SettingsError
 from tokenward.kernel.signals import Network
 from tokenward.settings import load
@@ -25,6 +27,20 @@ SYSTEMS = {
         "autonomous_system_organization": "Example Hosting",
     },
     "203.0.113.0/24": {"asn": "AS64501", "as_name": "Example Access"},
+}
+CITIES = {
+    "192.0.2.0/24": {
+        "country": {"iso_code": "DE"},
+        "city": {"names": {"en": "Berlin"}},
+        "location": {"latitude": 52.52, "longitude": 13.41, "accuracy_radius": 20},
+    },
+    "198.51.100.0/24": {
+        "country": {"iso_code": "BR"},
+        "city": {"names": {"en": "São Paulo"}},
+        "location": {"latitude": -23.55, "longitude": -46.63, "accuracy_radius": 20},
+    },
+    "203.0.113.0/24": {"country": "FR", "city": "Paris", "loc": "48.86,2.35"},
+    "2001:db8::/32": {"country": {"iso_code": "US"}},
 }
 KINDS = {"203.0.113.0/24": {"is_anonymous": True, "is_tor_exit_node": True}}
 
@@ -46,7 +62,7 @@ def why_not(folder: Path, text: str) -> str:
 
 def test_without_any_file_the_built_in_table_tells_the_country(tmp_path: Path) -> None:
     known = made(tmp_path, "")
-    assert known.of("8.8.8.8") == Network(place="US:8.8.0.0/16", country="US")
+    assert known.of("8.8.8.8") == Network(place="US:8.8.0.0/16", country="US", block="8.8.8.0/24")
     assert known.of("2a01:4f8::1").country == "DE"
     assert known.of("192.0.2.1").country == ""
 
@@ -69,7 +85,7 @@ def test_without_the_extra_countries_are_unknown_and_lists_still_work(
     monkeypatch.setitem(sys.modules, "maxminddb", None)
     (tmp_path / "dc.txt").write_text("203.0.113.0/24\n", "utf-8")
     known = made(tmp_path, 'datacenters = ["dc.txt"]')
-    assert known.of("8.8.8.8") == Network(place="??:8.8.0.0/16")
+    assert known.of("8.8.8.8") == Network(place="??:8.8.0.0/16", block="8.8.8.0/24")
     assert known.of("203.0.113.9").kind == "datacenter"
 
 
@@ -87,11 +103,72 @@ def test_databases_name_the_system_and_the_kind(tmp_path: Path) -> None:
     (tmp_path / "kind.mmdb").write_bytes(mmdb(KINDS))
     known = made(tmp_path, 'asn_db = "asn.mmdb"\nkind_db = "kind.mmdb"')
     assert known.of("8.8.8.8") == Network(
-        place="AS64500", country="US", asn=64_500, owner="Example Hosting"
+        place="AS64500",
+        country="US",
+        asn=64_500,
+        owner="Example Hosting",
+        block="8.8.8.0/24",
     )
     assert known.of("203.0.113.9") == Network(
-        place="AS64501", asn=64_501, owner="Example Access", kind="tor"
+        place="AS64501",
+        asn=64_501,
+        owner="Example Access",
+        kind="tor",
+        block="203.0.113.0/24",
     )
+
+
+def test_a_database_of_cities_says_the_position_with_the_country(tmp_path: Path) -> None:
+    (tmp_path / "city.mmdb").write_bytes(mmdb(CITIES))
+    known = made(tmp_path, 'country_db = "city.mmdb"')
+    assert known.of("192.0.2.7") == Network(
+        place="DE:192.0.0.0/16",
+        country="DE",
+        block="192.0.2.0/24",
+        position=(52.52, 13.41, 20.0),
+    )
+    assert known.of("203.0.113.9").position == (48.86, 2.35, 50.0)
+    assert known.of("2001:db8::1").country == "US"
+    assert known.of("2001:db8::1").position is None
+    assert known.of("100.128.0.1").position is None
+
+
+def test_a_database_of_countries_alone_is_enough_and_says_no_position(tmp_path: Path) -> None:
+    (tmp_path / "country.mmdb").write_bytes(mmdb(COUNTRIES))
+    known = made(tmp_path, 'country_db = "country.mmdb"').of("8.8.8.8")
+    assert (known.country, known.position) == ("DE", None)
+
+
+def test_positions_are_not_taken_from_databases_of_something_else(tmp_path: Path) -> None:
+    record = {"asn": 64_500, "vpn": True, "location": {"latitude": 52.5, "longitude": 13.4}}
+    (tmp_path / "all.mmdb").write_bytes(mmdb({"8.8.8.0/24": record}))
+    known = made(tmp_path, 'asn_db = "all.mmdb"\nkind_db = "all.mmdb"').of("8.8.8.8")
+    assert (known.asn, known.kind, known.position) == (64_500, "vpn", None)
+
+
+def test_a_key_that_is_in_two_continents_within_minutes_is_told(tmp_path: Path) -> None:
+    (tmp_path / "city.mmdb").write_bytes(mmdb(CITIES))
+    known = made(tmp_path, 'country_db = "city.mmdb"')
+    home, recent = known.of("192.0.2.7"), Recent()
+    past = learned(lived(), call(at(), network=_fields(home)))
+    for day in range(1, 4):
+        learned(past, call(at(20_000 + day), network=_fields(home)))
+    recent.note(call(at(20_004), network=_fields(home)), is_clean=True, is_error=False)
+
+    def codes(address: str, second: float) -> list[str]:
+        seen = call(at(20_004, second), network=_fields(known.of(address)))
+        return [sign.code for sign in recent.signs(seen, past, "developer")]
+
+    assert codes("198.51.100.7", 720) == ["travel:speed"]
+    assert codes("198.51.100.7", 11 * 3_600) == []
+    assert codes("203.0.113.9", 720) == ["travel:speed"]
+    assert codes("203.0.113.9", 2 * 3_600) == []
+    assert codes("192.0.2.200", 720) == []
+    assert codes("2001:db8::1", 720) == []
+
+
+def _fields(network: Network) -> dict[str, object]:
+    return {name: getattr(network, name) for name in network.__struct_fields__}
 
 
 def test_lists_tell_the_kind_and_several_are_one(tmp_path: Path) -> None:
@@ -138,13 +215,14 @@ def test_a_database_damaged_in_the_middle_answers_unknown(tmp_path: Path) -> Non
     (tmp_path / "country.mmdb").write_bytes(raw)
     known = made(tmp_path, 'country_db = "country.mmdb"')
     assert known.of("20.0.7.7").country == "DE"
-    assert known.of("203.0.113.9") == Network(place="??:203.0.0.0/16")
+    assert known.of("203.0.113.9") == Network(place="??:203.0.0.0/16", block="203.0.113.0/24")
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_no_damage_makes_a_look_up_raise(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
-    raw = bytearray(mmdb({**SYSTEMS, "198.51.100.0/24": {"country_code": "DE", "vpn": True}}))
+    whole = {**SYSTEMS, "198.51.100.0/24": {**CITIES["198.51.100.0/24"], "vpn": True}}
+    raw = bytearray(mmdb(whole))
     for _ in range(dice.choice((1, 3, 9))):
         raw[dice.randrange(len(raw))] = dice.randrange(256)
     (tmp_path / "all.mmdb").write_bytes(raw)

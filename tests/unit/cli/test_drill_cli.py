@@ -47,7 +47,7 @@ def test_a_story_that_cannot_be_played_here_is_not_offered(tmp_path: Path) -> No
 
 def test_a_report_says_what_the_guard_could_not_know_and_counts_no_thefts_without_any() -> None:
     honest = {"name": "travel", "benign": True, "owner_calls": 9, "owner_refused": 0, "actions": []}
-    alarms = {"owner_calls": 9, "refused": 0}
+    alarms = {"owner_calls": 9, "refused": 0, "held": 0}
     value = {"stories": [honest], "false_alarms": alarms, "countries": False, "seed": 1}
     told = _report(value)
     assert told.startswith(
@@ -55,6 +55,8 @@ def test_a_report_says_what_the_guard_could_not_know_and_counts_no_thefts_withou
     )
     assert "Caught" not in told
     assert "\nOf 9 honest calls 0 were refused." in told
+    held = {**value, "false_alarms": {"owner_calls": 9, "refused": 1, "held": 1}}
+    assert "1 were refused, 1 for the first use of a dearer model." in _report(held)
     assert _report({**value, "countries": True}).startswith("HONEST CHANGE")
 
 

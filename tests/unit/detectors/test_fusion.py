@@ -63,7 +63,17 @@ def test_signs_of_several_calls_count_as_much_as_they_weigh() -> None:
     seen = call(at(), **THIEF)
     plain, told = look(seen, lived()), look(seen, lived(), "", (more,))
     assert told.log_e - plain.log_e == pytest.approx(log(2))
-    assert dict(told.marks) == {"c": pytest.approx(log(2))}
+
+
+def test_what_earlier_calls_have_shown_is_told_with_a_later_one() -> None:
+    past = lived()
+    suspect(call(at(), **{**THIEF, "content": {"probe": "no_output", "is_sure": True}}), past)
+    [earlier] = [sign for sign in look(call(at(), **THIEF), past).signs if "earlier" in sign.reason]
+    assert (earlier.code, earlier.detector) == ("probe:no_output", "probe")
+    assert earlier.weight == pytest.approx(log(0.3 / 3e-5))
+    again = call(at(), **{**THIEF, "content": {"probe": "no_output", "is_sure": True}})
+    codes = [sign.code for sign in look(again, past).signs]
+    assert codes.count("probe:no_output") == 1, "once, however often"
 
 
 def test_many_strangers_of_one_day_share_their_evidence() -> None:
@@ -107,10 +117,13 @@ NEW = {
     "family": ("client", {"family": "httpx"}),
     "model": ("asked", {"model": "other"}),
     "dearer": ("asked", {"level": 120}),
-    "route": ("asked", {"route": "images"}),
+    "route": ("asked", {"route": "responses"}),
     "system": ("content", {"system": tag(9)}),
     "tools": ("content", {"tools": tag(9)}),
     "harness": ("content", {"harness": "agent"}),
+    "block": ("network", {"block": "198.51.100.0/24"}),
+    "size": ("content", {"size": 300_000}),
+    "limit": ("asked", {"output_limit": 16_000}),
 }
 GIVEN = {"country": "place", "network_kind": "place", "family": "client", "dearer": "model"}
 
@@ -119,14 +132,18 @@ def _drawn(past: Past, rng: random.Random) -> Signals:
     everything: dict[str, dict[str, object]] = {}
     for part, values in NEW.values():
         everything.setdefault(part, {}).update(values)
+    at_home = {**everything, "network": {"block": "198.51.100.0/24"}}
     odds = {
         sign.code.split(":")[0]: sign
-        for sign in novelty.score(call(at(), **everything), past, "app")
+        for parts in (at_home, everything)
+        for sign in novelty.score(call(at(), **parts), past, "app")
     }
     has_moved = rng.random() < odds["place"].ordinary
     new = set[str]()
     for name in NEW:
         if GIVEN.get(name, "") and GIVEN[name] not in new:
+            continue
+        if name == "block" and "place" in new:
             continue
         rate = odds[name].moved if has_moved else odds[name].ordinary
         if rng.random() < rate:

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seen_calls import DAY, OWN, at, call, learned, lived, tag
-from tokenward.detectors import Past, novelty
+from tokenward.detectors import Past, look, novelty
 from tokenward.detectors.habits import COMMON_NONE, HABITS
+from tokenward.detectors.past import Seen
+from tokenward.detectors.values import steps_of, values_of
 from tokenward.kernel.signals import KEY_KINDS
 
 
@@ -63,7 +65,9 @@ def test_a_value_that_is_a_dash_is_a_value_like_any_other(habit: str) -> None:
         "route": {"asked": {"route": "-"}},
         "script": {"content": {"script": "-"}},
     }[habit]
-    assert f"{habit}:new" in codes(lived(), **parts)
+    past = lived()
+    past.values.setdefault(habit, {}).setdefault("another", Seen(DAY - 10, DAY - 1, 10))
+    assert f"{habit}:new" in codes(past, **parts)
 
 
 def test_a_value_is_usual_after_two_earlier_days_and_not_by_many_calls_of_one() -> None:
@@ -106,6 +110,70 @@ def test_a_key_that_has_news_often_is_told_less() -> None:
 
 def test_every_habit_that_can_be_absent_has_its_odds() -> None:
     assert set(COMMON_NONE) <= {habit.name for habit in HABITS}
-    absent = novelty.values_of(call(at(), content={"tools": "", "system": "", "harness": ""}))
+    bare = call(
+        at(),
+        content={"tools": "", "system": "", "harness": ""},
+        asked={"output_limit": None},
+    )
+    absent = values_of(bare)
     assert {name for name, value in absent.items() if value == "-"} == set(COMMON_NONE)
     assert OWN.content.root
+
+
+def test_another_part_of_the_same_cloud_is_new_and_another_cloud_says_it_once() -> None:
+    assert {"place:usual", "block:new"} <= codes(lived(), network={"block": "198.51.100.0/24"})
+    elsewhere = codes(lived(), network={"place": "AS9", "block": "198.51.100.0/24"})
+    assert "place:new" in elsewhere
+    assert not {"block:new", "block:usual"} & elsewhere
+
+
+def test_who_calls_from_everywhere_in_its_cloud_is_not_suspected_for_it() -> None:
+    past = Past()
+    for day in range(DAY - 30, DAY):
+        for number in range(3):
+            learned(past, call(at(day, number), network={"block": f"203.0.{day % 199}.{number}"}))
+    rented = call(at(), network={"block": "198.51.100.0/24"})
+    weight = [
+        next(s.weight for s in novelty.score(rented, each, "app") if s.code == "block:new")
+        for each in (lived(30), past)
+    ]
+    assert weight[0] > 0.8
+    assert weight[1] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [(None, ""), (0, ""), (-5, ""), (1, "0"), (7, "0"), (8, "1"), (63, "1"), (64, "2"), (512, "3"),
+     (2**70, "12")],
+)  # fmt: skip
+def test_lengths_count_in_steps_of_eight_times(number: int | None, step: str) -> None:
+    assert steps_of(number) == step
+
+
+def test_a_length_that_is_eight_times_as_long_and_another_limit_are_new() -> None:
+    seen = call(at(), content={"size": 40_000}, asked={"output_limit": 16_000})
+    signs = {sign.code: sign for sign in novelty.score(seen, lived(), "app")}
+    assert "length of the request (32,768 or more) is new" in signs["size:new"].reason
+    assert "output limit (4,096 or more) is new" in signs["limit:new"].reason
+    assert {"size:usual", "limit:usual"} <= codes(
+        lived(), content={"size": 511}, asked={"output_limit": 300}
+    )
+
+
+def test_what_takes_only_words_does_not_lack_a_system_prompt() -> None:
+    embeds = call(at(), content={"system": ""}, asked={"route": "embeddings", "output_limit": None})
+    assert not {"system", "tools", "harness", "limit"} & set(values_of(embeds))
+    assert "system" in values_of(call(at(), content={"system": ""}))
+
+
+def test_a_habit_that_was_never_seen_is_unknown_and_begins_with_what_it_shows_first() -> None:
+    """A guard that learned to see more, or was given a database, suspects nobody for it."""
+    past = lived()
+    del past.values["block"]
+    assert not {"block:new", "block:usual"} & {s.code for s in novelty.score(call(at()), past, "")}
+    learned(past, call(at()))
+    later = call(at(DAY, 60))
+    assert "block:usual" in {sign.code for sign in novelty.score(later, past, "")}
+    assert look(later, past).is_usual
+    thief = call(at(DAY, 90), network={"block": "198.51.100.0/24"})
+    assert "block:new" in {sign.code for sign in novelty.score(thief, past, "")}

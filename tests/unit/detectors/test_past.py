@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from seen_calls import DAY, HOSTILE, at, call, learned, lived, tag
 from tokenward.detectors import Past, learn, look, suspect
@@ -19,7 +20,6 @@ from tokenward.detectors.past import (
     unpack,
 )
 from tokenward.detectors.recent import Recent
-from tokenward.detectors.signs import Sign
 from tokenward.kernel.signals import Signals
 
 SANE = HOSTILE.filter(lambda seen: 0 <= seen.at_ms < 2**53)
@@ -28,8 +28,9 @@ QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without making failures smaller: that takes minutes for so large examples."""
 
 
-def signed(code: str) -> Sign:
-    return Sign(kind="E2", detector="d", code=code, ordinary=0.1, moved=0.1, thief=0.2)
+def tried(seen: Signals, probe: str) -> Signals:
+    """The call as one that tries out the key."""
+    return replace(seen, content=replace(seen.content, probe=probe, is_sure=True))
 
 
 @settings(max_examples=50, phases=QUICK)
@@ -53,14 +54,23 @@ def test_a_past_stays_bounded_whatever_it_is_taught() -> None:
         seen = call(
             at(DAY + index // 40, index),
             client={"fingerprint": f"{index}{long}", "family": f"{index}{long}"},
-            network={"place": f"{index}{long}", "country": f"{index}{long}", "kind": f"{index}"},
-            content=dict.fromkeys(
-                ("system", "tools", "root", "script", "harness"), f"{index}{long}"
-            ),
-            asked={"model": f"{index}{long}", "route": f"{index}{long}", "level": index},
+            network={
+                **dict.fromkeys(("place", "country", "block"), f"{index}{long}"),
+                "kind": f"{index}",
+            },
+            content={
+                **dict.fromkeys(("system", "tools", "root", "script", "harness"), f"{index}{long}"),
+                "size": 2**index,
+            },
+            asked={
+                **dict.fromkeys(("model", "route"), f"{index}{long}"),
+                "level": index,
+                "output_limit": 2**index,
+            },
         )
         learned(past, seen)
-        suspect(seen, past, tuple(signed(f"{index}:{code}") for code in range(20)))
+        for number in range(20):
+            suspect(tried(seen, f"{index}:{number}"), past)
     assert len(past.origins) <= ORIGINS_MAX
     assert len(past.doubts) <= ORIGINS_MAX
     assert len(past.strangers) <= ORIGINS_MAX
@@ -96,7 +106,8 @@ def test_a_day_of_ten_thousand_calls_moves_no_habit_by_more_than_a_day() -> None
 def test_refused_calls_make_nothing_usual(refused: list[Signals]) -> None:
     past, untouched = lived(), lived()
     for seen in refused:
-        suspect(seen, past, (signed("a"),))
+        suspect(tried(seen, "no_output"), past)
+    assert len(past.doubts) > 0 or not refused
     assert (past.values, past.origins, past.news) == (
         untouched.values,
         untouched.origins,
@@ -130,7 +141,7 @@ def test_no_bytes_break_the_reader(blob: bytes) -> None:
 
 def test_a_past_that_came_back_judges_as_before() -> None:
     past, seen = lived(), call(at(), network={"place": "AS9"}, content={"probe": "greeting"})
-    suspect(seen, past, (signed("a"),))
+    suspect(tried(seen, "no_output"), past)
     again = unpack(pack(past))
     assert again is not None
     assert look(seen, again) == look(seen, past)

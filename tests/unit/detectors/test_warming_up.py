@@ -98,7 +98,7 @@ def test_nobody_climbs_to_dear_models_in_small_steps_within_a_day() -> None:
 
 
 def test_what_the_owner_did_once_is_forgiven_after_a_week() -> None:
-    from tokenward.detectors.fusion import suspect
+    from tokenward.detectors.doubts import suspect
 
     past = lived(30)
     probe = call(at(DAY, 5), content={"probe": "no_output", "is_sure": True})

@@ -2,11 +2,13 @@
 
 import asyncio
 from functools import partial
+from typing import get_args
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenward.http.metrics import MODELS_MAX, SAMPLES_AT_ONCE, Metrics
 from tokenward.kernel.events import Record
+from tokenward.policy.verdict import Action
 
 
 def answered(model: str, **more: object) -> Record:
@@ -55,6 +57,35 @@ async def test_the_number_of_models_is_bounded() -> None:
     assert f'"model-{MODELS_MAX - 1}"' in text
     assert f'"model-{MODELS_MAX}"' not in text
     assert '"other"' in text
+
+
+async def test_incidents_are_counted_by_what_they_did_from_nothing_on() -> None:
+    metrics = Metrics()
+    actions = sorted(set(get_args(Action)) - {"allow"})
+    assert {"hold", "challenge", "freeze"} <= set(actions)
+    lines = (await metrics.text()).decode().splitlines()
+    assert 'tokenward_incidents_total{action="family revoked"} 0.0' in lines
+    for action in actions:  # else nobody's alarm would notice the first one
+        assert f'tokenward_incidents_total{{action="{action}"}} 0.0' in lines
+        assert f'tokenward_would_total{{action="{action}"}} 0.0' in lines
+    for action in ("hold", "family revoked", "hold"):
+        metrics.opened(action)
+    lines = (await metrics.text()).decode().splitlines()
+    assert 'tokenward_incidents_total{action="hold"} 2.0' in lines
+    assert 'tokenward_incidents_total{action="challenge"} 0.0' in lines
+    assert 'tokenward_incidents_total{action="family revoked"} 1.0' in lines
+
+
+async def test_what_is_only_observed_is_counted_by_what_would_have_been_done() -> None:
+    metrics = Metrics()
+    metrics.observe(answered("gpt-5-mini", key="0123456789ab"))
+    metrics.observe(answered("gpt-5-mini", key="0123456789ab", would="challenge"))
+    metrics.observe(answered("gpt-5", status=403, provider_status=None, would="challenge"))
+    text = (await metrics.text()).decode()
+    assert 'tokenward_would_total{action="challenge"} 2.0' in text.splitlines()
+    assert 'tokenward_would_total{action="hold"} 0.0' in text.splitlines()
+    assert 'tokenward_incidents_total{action="challenge"} 0.0' in text.splitlines()
+    assert "0123456789ab" not in text
 
 
 async def test_the_page_is_written_in_pieces_and_is_one_page_all_the_same() -> None:

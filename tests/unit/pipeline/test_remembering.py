@@ -10,7 +10,7 @@ from ledger_world import NOON_MS, MovingClock, open_sqlite
 from tokenward.detectors.fusion import learn, look
 from tokenward.detectors.past import unpack
 from tokenward.kernel.signals import Asked, Client, Network, Signals
-from tokenward.pipeline.remembering import TRAILS_MAX, Memory, Remembered
+from tokenward.pipeline.remembering import TRAILS_MAX, Memory, Remembered, Suspects
 from tokenward.store.sqlite import SqliteStore
 
 CALL = Signals(
@@ -136,3 +136,15 @@ async def test_the_story_of_an_origin_is_told_in_calls_and_money(store: SqliteSt
     for number in range(100):
         known.spend(f"{number}@b", NOON_MS, 1)
     assert len(known.trails) == TRAILS_MAX
+
+
+def test_calls_of_suspects_count_for_the_minute_that_runs() -> None:
+    suspects = Suspects()
+    for _ in range(3):
+        suspects.let_through(59_999)
+    assert suspects.count(30_000) == suspects.count(59_999) == 3
+    assert suspects.count(60_000) == 0
+    suspects.let_through(60_000)
+    suspects.let_through(59_000)
+    assert suspects.count(59_000) == suspects.count(119_999) == 2, "a clock that goes back"
+    assert suspects.count(120_000) == 0

@@ -27,8 +27,8 @@ def case(total: float, *findings: Finding, **more: object) -> Case:
 
 
 def test_thresholds_are_the_accepted_rates_a_key_month() -> None:
-    assert RULES.challenge_at == pytest.approx(log(10 / 0.01))
-    assert RULES.freeze_at == pytest.approx(log(10 / 0.001))
+    assert RULES.challenge_at == pytest.approx(log(6 / 0.01))
+    assert RULES.freeze_at == pytest.approx(log(6 / 0.001))
     assert Rules(false_challenges=0.001).challenge_at > RULES.challenge_at
 
 
@@ -95,6 +95,53 @@ def test_what_is_barred_stays_refused_under_its_own_incident() -> None:
 def test_what_was_cleared_is_not_asked_about_again() -> None:
     standing = Standing(cleared=(origin_thing(ORIGIN),))
     assert decide(case(500.0), standing, RULES).action == "allow"
+
+
+SUSPECT = Standing(suspect_calls=RULES.suspect_calls)
+
+
+def test_a_suspect_goes_on_slowly_and_only_calls_above_its_pace_are_refused() -> None:
+    within = decide(case(log(20), place="AS9"), Standing(suspect_calls=29), RULES)
+    assert (within.action, within.is_suspect, within.is_refused) == ("allow", True, False)
+    above = decide(case(log(20), place="AS9"), SUSPECT, RULES)
+    assert (above.action, above.things, above.opens) == ("throttle", ("pace:AS9",), True)
+    assert above.findings[0].reason == "the program is new"
+    assert "tokenward incident undo" in above.undo
+
+
+def test_who_is_no_suspect_is_never_slowed() -> None:
+    for innocent in (
+        case(log(20) - 0.01, place="AS9"),
+        case(log(20), place="AS9", is_familiar=True),
+    ):
+        verdict = decide(innocent, SUSPECT, RULES)
+        assert (verdict.action, verdict.is_suspect) == ("allow", False)
+
+
+@pytest.mark.parametrize("thing", ["pace:AS9", origin_thing(ORIGIN)])
+def test_a_suspect_that_was_cleared_goes_at_full_speed(thing: str) -> None:
+    standing = Standing(suspect_calls=99, cleared=(thing,))
+    assert decide(case(log(20), place="AS9"), standing, RULES).action == "allow"
+
+
+def test_a_network_that_is_slowed_stays_so_under_its_own_incident_and_can_still_be_challenged() -> (
+    None
+):
+    slowed = Standing(suspect_calls=30, barred=(("pace:AS9", "inc_3"),))
+    verdict = decide(case(0.0, place="AS9"), slowed, RULES)
+    assert (verdict.action, verdict.incident, verdict.opens) == ("throttle", "inc_3", False)
+    assert decide(case(RULES.challenge_at, place="AS9"), slowed, RULES).action == "challenge"
+    assert decide(case(0.0, place="AS9", is_familiar=True), slowed, RULES).action == "allow"
+
+
+def test_a_slowed_network_is_no_reason_to_freeze_the_next_stranger() -> None:
+    slowed = Standing(barred=(("pace:AS9", "inc_3"),))
+    assert decide(case(RULES.freeze_at + 9), slowed, RULES).action == "challenge"
+
+
+def test_observing_slows_nobody() -> None:
+    verdict = decide(case(log(20)), SUSPECT, Rules(mode="observe"))
+    assert (verdict.action, verdict.is_refused) == ("throttle", False)
 
 
 DEARER = "the model costs 8 times as much"

@@ -178,6 +178,17 @@ def test_an_unknown_program_is_known_by_its_name(one: str, two: str, is_same: bo
     assert clients[0].claimed == "shop-bot"
 
 
+def test_a_go_programs_shortest_calls_have_its_fingerprint() -> None:
+    post = own_captures("go-net-http")[0]
+    short = tuple(
+        each for each in post.headers if each[0] in ("Host", "User-Agent", "Accept-Encoding")
+    )
+    assert len(short) == 3
+    for more in ((), (("Authorization", "Bearer k"),)):
+        get = Capture("", "", (*short[:2], *more, *short[2:]), b"").read()
+        assert (get.family, get.fingerprint) == ("go", post.read().fingerprint)
+
+
 def test_langchain_with_a_timeout_is_not_taken_for_litellm() -> None:
     whole, with_timeout = own_captures("langchain-openai")
     assert ("x-stainless-read-timeout", "30.0") in with_timeout.headers

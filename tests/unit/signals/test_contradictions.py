@@ -62,6 +62,13 @@ def test_what_an_sdk_says_of_itself_fits_together(values: dict[str, str], words:
     assert words in said(with_values(PYTHON, **values))
 
 
+def test_gos_own_user_agent_does_not_fit_an_sdk_for_another_language() -> None:
+    copied = with_values(GO, user_agent="Go-http-client/1.1")
+    assert "a program in go, X-Stainless-Lang 'python'" in said(copied)
+    assert said(lacking(Capture("", "", copied, b""), "x-stainless-lang")) == ""
+    assert said((*copied, ("Via", "1.1 proxy.example.com")), is_forwarded=True) == ""
+
+
 def test_the_order_of_another_languages_engine_is_told() -> None:
     python = {
         "user_agent": "OpenAI/Python 2.54.0",

@@ -67,6 +67,26 @@ def test_an_order_of_headers_tells_the_engine_or_nothing(names: str, engine: str
     assert engine_of(head(names)) == engine
 
 
+LARGE = "Accept Accept-Encoding Authorization X-A X-B X-C X-D X-E"
+
+
+@pytest.mark.parametrize(
+    ("names", "engine"),
+    [
+        (
+            f"Host User-Agent Content-Length {LARGE} a b",
+            "go",
+        ),  # capitals stand before small letters
+        (f"Host User-Agent Content-Length {LARGE} a", ""),  # too few for two orders
+        (f"Host User-Agent Content-Length {LARGE} b a", ""),
+        (f"Host User-Agent {LARGE} X-F X-G", "go"),  # no body, and its caller set the encoding
+        (f"Host User-Agent {LARGE} X-F", "curl"),
+    ],
+)
+def test_many_names_in_order_are_gos_without_another_mark(names: str, engine: str) -> None:
+    assert engine_of(head(names)) == engine
+
+
 def test_go_adds_an_encoding_at_the_end_where_its_caller_set_none() -> None:
     names = "Host User-Agent Accept Authorization Accept-Encoding"
     assert engine_of(head(names, accept_encoding="gzip")) == "go"

@@ -31,6 +31,7 @@ ATLAS = Atlas(
     country_of=told({"198.51.100.7": "DE", "203.0.113.9": "US", "2001:db8::5": "FR"}, ""),
     system_of=told({"203.0.113.9": (64_500, "Example Hosting")}, (0, "")),
     kind_of=told({"192.0.2.66": "residential", "203.0.113.9": "datacenter"}, ""),
+    position_of=told({"203.0.113.9": (37.5, -122.0, 20.0)}, None),
     datacenters=ranges("192.0.2.128/25", "2001:db8:dc::/48"),
     vpns=ranges("192.0.2.192/26"),
     tor=ranges("192.0.2.200/32"),
@@ -46,7 +47,13 @@ def read(address: str) -> Network:
 
 def test_a_known_autonomous_system_names_the_network() -> None:
     assert read("203.0.113.9") == Network(
-        place="AS64500", country="US", asn=64_500, owner="Example Hosting", kind="datacenter"
+        place="AS64500",
+        country="US",
+        asn=64_500,
+        owner="Example Hosting",
+        kind="datacenter",
+        block="203.0.113.0/24",
+        position=(37.5, -122.0, 20.0),
     )
 
 
@@ -71,6 +78,35 @@ def test_neighbours_in_one_prefix_are_the_same_place_and_others_are_not() -> Non
     here = read("198.51.0.1").place
     assert read("198.51.255.254").place == here
     assert read("198.52.0.1").place != here
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("198.51.100.7", "198.51.100.0/24"),
+        ("198.51.100.255", "198.51.100.0/24"),
+        ("198.51.101.0", "198.51.101.0/24"),
+        ("::ffff:198.51.100.7", "198.51.100.0/24"),
+        ("203.0.113.9", "203.0.113.0/24"),
+        ("2001:db8:dc::1", "2001:db8:dc::/48"),
+        ("2001:db8:dc:ffff::1", "2001:db8:dc::/48"),
+        ("2001:db8:dd::1", "2001:db8:dd::/48"),
+        ("10.1.2.3", ""),
+        ("fe80::1%eth0", ""),
+        ("unknown", ""),
+    ],
+)
+def test_a_block_is_the_neighbourhood_of_an_address_within_its_place(
+    address: str, block: str
+) -> None:
+    assert read(address).block == block
+
+
+def test_a_position_that_nobody_knows_is_none() -> None:
+    assert read("198.51.100.7").position is None
+    everywhere = Atlas(position_of=lambda _: (1.0, 2.0, 3.0))
+    assert read_network("198.51.100.7", everywhere).position == (1.0, 2.0, 3.0)
+    assert read_network("10.1.2.3", everywhere).position is None
 
 
 # Kinds
@@ -106,7 +142,10 @@ def test_a_database_that_says_more_than_a_list_is_believed() -> None:
 )  # fmt: skip
 def test_all_private_addresses_are_one_place(address: str) -> None:
     everything = Atlas(
-        country_of=lambda _: "DE", tor=ranges("0.0.0.0/0", "::/0"), kind_of=lambda _: "vpn"
+        country_of=lambda _: "DE",
+        tor=ranges("0.0.0.0/0", "::/0"),
+        kind_of=lambda _: "vpn",
+        position_of=lambda _: (1.0, 2.0, 3.0),
     )
     assert read_network(address, everything) == Network(place="private", kind="private")
 
@@ -151,6 +190,7 @@ def test_no_text_makes_it_raise_and_kinds_are_known_ones(text: str) -> None:
     network = read(text)
     assert network.kind in NETWORK_KINDS
     assert len(network.place) <= 64
+    assert len(network.block) <= 64
 
 
 # What is remembered

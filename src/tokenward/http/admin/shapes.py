@@ -67,7 +67,7 @@ class CreatedShape(TypedDict):
 
 
 class BarShape(TypedDict):
-    """What of a key an incident stopped: `origin:…` or `model:…`."""
+    """What of a key an incident stopped: `origin:…` or `model:…`, or slowed: `pace:…`."""
 
     thing: str
     incident: str

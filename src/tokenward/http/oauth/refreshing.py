@@ -160,5 +160,6 @@ async def _end(service: Service, visit: Visit, family: Family, ended: Family) ->
         service.cut_revoked(family_name(family.id))
     if not is_done:
         return None
+    service.guard.opened(incident.actions[0])
     visit.suspect(why)
     return invalid(why)

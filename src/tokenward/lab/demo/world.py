@@ -1,20 +1,19 @@
-"""The processes of the demonstration, in a folder that is gone afterwards."""
+"""The world of the demonstration, in a folder that is gone afterwards."""
 
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from tokenward.lab.processes import Processes
+
 PROVIDER_KEY: Final = "sk-standin-provider-key-of-the-demo"
-_DIALECTS: Final = {"openai": "gpt-*", "anthropic": "claude-*", "gemini": "gemini-*"}
-_STOP_S: Final = 15.0
+_MODELS: Final = {"openai": '["gpt-*"]', "anthropic": '["claude-*"]', "gemini": '["gemini-*"]'}
+_POLICY: Final = '[policy.project.observed]\nmode = "observe"\n'
 
 
 class DemoError(Exception):
@@ -28,21 +27,16 @@ class World:
 
     guard_url: str
     provider_url: str
-    folder: Path
+    processes: Processes
+
+    @property
+    def folder(self) -> Path:
+        """Where the guard has its settings and its records."""
+        return self.processes.folder
 
     def ask(self, *command: str) -> Any:
         """One command of the command line, as a user would type it, with `--json`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tokenward", "--json", *command],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise DemoError(f"tokenward {' '.join(command)}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+        return json.loads(self.processes.command("--json", *command))
 
     def bill(self) -> dict[str, Any]:
         """What the stand-in provider says it charged."""
@@ -61,65 +55,9 @@ class World:
 @contextmanager
 def built_world(port: int) -> Iterator[World]:
     """Start a stand-in and a guard in front of it; stop both at the end."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="tokenward-demo-")))
-        standin = _start(
-            stack,
-            folder,
-            ["-m", "tokenward.lab.standin", "--port=0", f"--credential={PROVIDER_KEY}"],
-        )
-        provider_url = standin.rpartition(" ")[2]
-        _write_settings(folder, provider_url)
-        ready = _start(stack, folder, ["-m", "tokenward", "--json", "serve", "--port", str(port)])
-        yield World(guard_url=json.loads(ready)["url"], provider_url=provider_url, folder=folder)
-
-
-def _write_settings(folder: Path, provider_url: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tokenward", "init", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise DemoError(f"tokenward init: {done.stderr.strip()}")
-    providers = "\n".join(
-        f'[[provider]]\nname = "{dialect}"\ndialect = "{dialect}"\nbase_url = "{provider_url}"\n'
-        f'credential = "env:DEMO_PROVIDER_KEY"\nmodels = ["{models}"]\n'
-        for dialect, models in _DIALECTS.items()
-    )
-    observed = '[policy.project.observed]\nmode = "observe"\n'
-    text = f'{providers}\n{observed}[admin]\ntoken = "file:data/admin.token"\n'
-    (folder / "tokenward.toml").write_text(text, encoding="utf-8")
-
-
-def _start(stack: ExitStack, folder: Path, arguments: list[str]) -> str:
-    """Start a Python process that says in one line that it is ready; that line."""
-    log = stack.enter_context((folder / "demo.log").open("a+", encoding="utf-8"))
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "DEMO_PROVIDER_KEY": PROVIDER_KEY},
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    stack.callback(_stop, process)
-    assert process.stdout is not None, "its standard output is a pipe"
-    line = process.stdout.readline().strip()
-    if not line:
-        log.seek(0)
-        raise DemoError(log.read().strip().rpartition("\n")[2] or f"{arguments[1]} did not start")
-    return line
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    with TemporaryDirectory(prefix="tokenward-demo-") as name:
+        processes = Processes(folder=Path(name), credential=PROVIDER_KEY, failure=DemoError)
+        with processes.standin() as provider_url:
+            processes.write_settings(provider_url, _MODELS, _POLICY)
+            with processes.guard(port) as guard_url:
+                yield World(guard_url=guard_url, provider_url=provider_url, processes=processes)

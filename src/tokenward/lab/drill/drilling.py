@@ -65,6 +65,7 @@ def value_of(drilled: Sequence[Drilled], seed: int) -> dict[str, Any]:
         "false_alarms": {
             "owner_calls": sum(each.owner_calls for each in drilled),
             "refused": sum(each.owner_refused for each in drilled),
+            "held": sum(each.owner_held for each in drilled),
             "benign_stories": sum(each.story.benign for each in drilled),
             "stopped": sorted(each.story.name for each in drilled if is_false_alarm(each)),
         },
@@ -99,6 +100,7 @@ def _story_value(drilled: Drilled) -> dict[str, Any]:
         "incidents": [each["id"] for each in drilled.incidents],
         "owner_calls": drilled.owner_calls,
         "owner_refused": drilled.owner_refused,
+        "owner_held": drilled.owner_held,
         "owner_passes": drilled.owner_passes,
         "undone": drilled.is_undone,
         "undos": drilled.undos,
@@ -133,6 +135,6 @@ def is_within(drilled: Drilled) -> bool:
 def is_false_alarm(drilled: Drilled) -> bool:
     """An owner was stopped, other than by a hold that the story allows."""
     if not drilled.story.benign:
-        return drilled.owner_refused > 0
+        return drilled.owner_refused > drilled.owner_held
     actions = {action for each in drilled.incidents for action in each["actions"]}
     return bool(actions - {"hold"} if drilled.story.expected.has_hold else actions)

@@ -63,6 +63,8 @@ class Drilled:
     has_probe: bool = False
     owner_calls: int = 0
     owner_refused: int = 0
+    owner_held: int = 0
+    """Of those that were refused: a dearer model was asked about at its first use."""
     owner_passes: bool | None = None
     is_undone: bool | None = None
     undos: int = 0
@@ -140,7 +142,9 @@ class Play:
         said = self._speak(holder, spoken)
         if not said.is_stopped:
             return said
-        self._undo(world, self._incidents(world))
+        opened = [each for each in self._incidents(world) if each["state"] == "open"]
+        self.drilled.owner_held += all(each["actions"] == ["hold"] for each in opened)
+        self._undo(world, opened)
         return self._send(holder, self._renderer.ask(spoken.call))
 
     def _speak(self, holder: Holder, spoken: Spoken) -> Said:

@@ -2,11 +2,8 @@
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +13,13 @@ from urllib.parse import urlsplit
 from tokenward.lab.drill.networks import write_networks
 from tokenward.lab.drill.programs import ADDRESS
 from tokenward.lab.drill.rendering import LISTED
+from tokenward.lab.processes import Processes
 
 _CREDENTIAL: Final = "sk-standin-provider-key-of-the-drill"
-_VARIABLE: Final = "DRILL_PROVIDER_KEY"
-_DIALECTS: Final = {"openai": 'gpt-*", "o*", "text-embedding-*', "anthropic": "claude-*"}
-_STOP_S: Final = 30.0
+_MODELS: Final = {
+    "openai": '["gpt-*", "o*", "text-embedding-*"]',
+    "anthropic": '["claude-*"]',
+}
 _ASK_S: Final = 30.0
 
 
@@ -32,32 +31,27 @@ class DrillError(Exception):
 class World:
     """Where everything is. `guard_url` is another one after each start."""
 
-    folder: Path
+    processes: Processes
     provider_url: str
     guard_url: str = ""
-    _guard: "subprocess.Popen[str] | None" = field(default=None)
+    _guard: ExitStack = field(default_factory=ExitStack)
 
     @property
     def settings_file(self) -> Path:
         """The settings of the drill's guard."""
-        return self.folder / "tokenward.toml"
+        return self.processes.settings_file
 
     def start(self) -> None:
         """Start the guard and wait until it is ready."""
-        self._guard, ready = _start(
-            self.folder, ["-m", "tokenward", "--json", "serve", "--port", "0"]
-        )
-        self.guard_url = json.loads(ready)["url"]
+        self.guard_url = self._guard.enter_context(self.processes.guard())
 
     def stop(self) -> None:
         """Stop the guard as an operator does: running calls end, what was learned is kept."""
-        if self._guard is not None:
-            _stop(self._guard)
-            self._guard = None
+        self._guard.close()
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """What the admin API answers. Raises DrillError for a refusal."""
-        token = (self.folder / "data" / "admin.token").read_text("ascii").strip()
+        token = (self.processes.folder / "data" / "admin.token").read_text("ascii").strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         text = None if body is None else json.dumps(body)
         status, said = _ask(self.guard_url, method, f"/admin/v1{path}", text, headers)
@@ -92,72 +86,20 @@ def built_world(policy: str) -> Iterator[World]:
     """A stand-in that runs and a guard that does not yet, in a folder that is gone afterwards.
     `policy` is the text of the guard's `[policy]` tables."""
     with TemporaryDirectory(prefix="tokenward-drill-") as name:
-        folder = Path(name)
+        processes = Processes(folder=Path(name), credential=_CREDENTIAL, failure=DrillError)
         models = [f"--model={model}={price}" for model, price in LISTED.items()]
-        command = ["-m", "tokenward.lab.standin", "--port=0", f"--credential={_CREDENTIAL}"]
-        standin, ready = _start(folder, [*command, *models])
-        try:
-            world = World(folder, ready.rpartition(" ")[2])
-            _write_settings(world, policy)
+        with processes.standin(*models) as provider_url:
+            processes.write_settings(provider_url, _MODELS, _tables(processes.folder, policy))
+            world = World(processes, provider_url)
             try:
                 yield world
             finally:
                 world.stop()
-        finally:
-            _stop(standin)
 
 
-def _write_settings(world: World, policy: str) -> None:
-    done = subprocess.run(  # noqa: S603 - this program itself, with arguments of our own
-        [sys.executable, "-m", "tokenward", "init", str(world.folder)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise DrillError(f"tokenward init: {done.stderr.strip()}")
-    providers = "\n".join(
-        f'[[provider]]\nname = "{dialect}"\ndialect = "{dialect}"\n'
-        f'base_url = "{world.provider_url}"\ncredential = "env:{_VARIABLE}"\n'
-        f'models = ["{models}"]\n'
-        for dialect, models in _DIALECTS.items()
-    )
-    text = (
+def _tables(folder: Path, policy: str) -> str:
+    """Callers say in a header where they are: in truth, all of them are here."""
+    return (
         f'[server]\ntrusted_proxies = ["127.0.0.1"]\nclient_address_header = "{ADDRESS}"\n'
-        f"\n{providers}\n{write_networks(world.folder)}\n{policy}\n"
-        '[admin]\ntoken = "file:data/admin.token"\n'
+        f"\n{write_networks(folder)}\n{policy}\n"
     )
-    world.settings_file.write_text(text, "utf-8")
-
-
-def _start(folder: Path, arguments: list[str]) -> "tuple[subprocess.Popen[str], str]":
-    """Start a Python process that says in one line that it is ready; the process and the line."""
-    with (folder / "drill.log").open("a+", encoding="utf-8") as log:
-        process = subprocess.Popen(  # noqa: S603 - this program itself, with arguments of our own
-            [sys.executable, *arguments],
-            cwd=folder,
-            env={**os.environ, _VARIABLE: _CREDENTIAL},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        assert process.stdout is not None, "its standard output is a pipe"
-        line = process.stdout.readline().strip()
-        if line:
-            return process, line
-        _stop(process)
-        log.seek(0)
-        said = log.read().strip().rpartition("\n")[2]
-    raise DrillError(said or f"{arguments[1]} did not start")
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

@@ -40,7 +40,8 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `each_model` all models are asked in turn.
     `prompts` are so many own system prompts in turn, 0 none, -1 the owner's. `harness` "program"
     is the program's own name. `foreign` is the share of calls with a history of answers from
-    elsewhere. `is_probe`: finding out whether the key works, before it pays.
+    elsewhere, `chars` the median length of a prompt. `is_probe`: finding out whether the key
+    works, before it pays.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     harness: str = ""
     probes: tuple[str, ...] = ()
     output_limit: int | None = None
+    chars: int = 2_000
     foreign: float = 0.0
     contradictions: tuple[str, ...] = ()
     oddities: tuple[str, ...] = ()

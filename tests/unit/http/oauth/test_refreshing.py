@@ -63,6 +63,8 @@ async def test_two_uses_of_one_token_kill_the_family_in_either_order(
         "E1", "refresh", "refresh:reused",
     )  # fmt: skip
     assert incident.actions == ("family revoked",)
+    counted = (await world.house.metrics.text()).decode()
+    assert 'tokenward_incidents_total{action="family revoked"} 1.0' in counted
     assert [e.subject for e in await world.events("incident:opened")] == [incident.subject]
     assert len(await world.events("family:revoked")) == 1
 
