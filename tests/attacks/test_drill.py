@@ -91,6 +91,34 @@ def test_owners_go_on_and_an_undo_gives_back_what_was_stopped(value: dict[str, A
         assert (played["owner_passes"] is None) == ("freeze" in played["actions"])
 
 
+@pytest.mark.slow
+def test_a_thief_who_is_only_slowed_is_told_as_slowed_and_gives_up(tmp_path: Path) -> None:
+    """Rates so low that no stranger is challenged, and a pace that every thief is above."""
+    (tmp_path / "tokenward.toml").write_text(
+        "[policy]\nfalse_challenges_per_key_month = 0.000001\n"
+        "false_freezes_per_key_month = 0.000001\nsuspect_calls_per_minute = 1\n",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tokenward", "drill", "--json", "--story", "slow_drip"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, **PATIENT},
+    )
+    assert done.returncode == 1
+    assert "slow_drip (only slowed)" in json.loads(done.stderr)["error"]["message"]
+    played = story(json.loads(done.stdout), "slow_drip")
+    assert (played["caught"], played["actions"]) == (0, ["throttle"])
+    assert 5 <= played["slowed"] <= 10, "a minute may begin meanwhile"
+    assert played["sent"] == played["slowed"] + played["calls"] < 40
+    assert played["other_refusals"] == {}
+    assert played["reasons"]
+    assert (played["owner_passes"], played["undone"]) == (True, True)
+
+
 def test_no_folder_of_a_drill_is_left(tmp_path: Path) -> None:
     environ = {**os.environ, **PATIENT, "TMPDIR": str(tmp_path)}
     done = subprocess.run(

@@ -61,6 +61,19 @@ def networks(settings: Settings) -> Networks:
     )
 
 
+def empty_lists(settings: Settings) -> list[str]:
+    """Of lists that `networks` takes, those that name no network, as `network.tor (exits.txt)`: a
+    download that failed leaves such files. Raises SettingsError for one that cannot be read."""
+    network = settings.network
+    lists = {"datacenters": network.datacenters, "vpns": network.vpns, "tor": network.tor}
+    return [
+        f"network.{name} ({path})"
+        for name, paths in lists.items()
+        for path in paths
+        if next(_listed(settings, name, (path,)), None) is None
+    ]
+
+
 def _built_in() -> Callable[[str], str]:
     """To which country the registries gave an address; the extra `network` brings the table."""
     try:

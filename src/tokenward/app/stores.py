@@ -13,6 +13,7 @@ from tokenward.kernel.secret import Secret
 from tokenward.machine import RealClock, RealDice
 from tokenward.pipeline.running import RunningCalls
 from tokenward.settings import Settings
+from tokenward.settings.judgement import modes_by_project
 from tokenward.settings.own_secrets import read_pepper
 from tokenward.settings.stores import hot_url, records_url
 from tokenward.settings.tls import sees_certificates
@@ -121,6 +122,8 @@ def office(
         rules=rules_of(settings),
         sees_certificates=sees_certificates(settings),
         check=check,
+        mode=settings.policy.mode,
+        project_modes=modes_by_project(settings.policy),
     )
 
 

@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Any, Final
 
 from tokenward.cli.desk import CommandError, Desk
-from tokenward.cli.examine import SHOWN_MAX, check_credentials, examine
+from tokenward.cli.examine import SHOWN_MAX, Modes, check_credentials, check_policy, examine
 from tokenward.cli.parser import UsageError, Verbs
 from tokenward.cli.screen import plural
 from tokenward.http.admin.incidents import LIST_MAX
@@ -67,7 +67,9 @@ def _look(args: Namespace, desk: Desk) -> tuple[list[Check], str | None]:
         query = {"audit": args.audit, "head": args.head}
         found = desk.ask("GET", "/doctor", query=query, wait_s=AUDIT_WAIT_S)
     except (CommandError, Fault) as error:
+        checks.append(check_policy(settings.policy, None))
         return [*checks, Check(name="records", ok=False, why=f"{error}")], None
+    checks.append(check_policy(settings.policy, Modes(status["mode"], status["project_modes"])))
     if status["pid"] == os.getpid():
         checks.append(check_credentials(settings, desk.environ))
         checks.append(Check(name="guard", ok=True, why="none is running; looked from here"))

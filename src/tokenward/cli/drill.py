@@ -69,11 +69,12 @@ def _drill(args: Namespace, desk: Desk) -> None:
         raise CommandError(f"{error}", "drill:failed") from None
     finally:
         progress.clear()
-    value = value_of(drilled, args.seed)
+    value = value_of(drilled, args.seed, policy.suspect_calls_per_minute)
     desk.tell(value, _report)
     missed = [each["name"] for each in value["stories"] if _is_missed(each)]
     if missed:
-        raise CommandError(_why_missed(missed, policy), "drill:missed")
+        slowed = [each["name"] for each in value["stories"] if _is_slowed(each)]
+        raise CommandError(_why_missed(missed, slowed, policy), "drill:missed")
 
 
 def _chosen(names: Sequence[str], *, is_benign: bool) -> list["Story"]:
@@ -148,10 +149,16 @@ def _is_missed(story: dict[str, Any]) -> bool:
     return bool(not story["benign"] and story["expected"]["caught"] and not story["caught"])
 
 
-def _why_missed(missed: list[str], policy: Policy) -> str:
+def _is_slowed(story: dict[str, Any]) -> bool:
+    """A theft that evidence did not stop, and yet refused calls as too fast for a suspect."""
+    return bool(not story["caught"] and story["slowed"] and "throttle" in story["actions"])
+
+
+def _why_missed(missed: list[str], slowed: list[str], policy: Policy) -> str:
     if policy.mode == "observe":
         return 'nothing was stopped: [policy] mode is "observe", so evidence acts on nothing'
-    return f"not caught, and should have been: {', '.join(missed)}"
+    names = [f"{name} (only slowed)" if name in slowed else name for name in missed]
+    return f"not caught, and should have been: {', '.join(names)}"
 
 
 def _listed(story: "Story") -> dict[str, Any]:
@@ -182,17 +189,19 @@ def _report(value: dict[str, Any]) -> str:
             "UNDO",
         )
         parts.append(table(heads, [_theft_row(each) for each in thefts]))
-        parts += _told(thefts)
+        parts.append(_told(thefts, value["suspect_calls_per_minute"]))
     if honest:
-        columns = ("HONEST CHANGE", ">CALLS", ">REFUSED", "DONE")
+        columns = ("HONEST CHANGE", ">CALLS", ">REFUSED", ">SLOWED", "DONE")
         parts.append(table(columns, [_honest_row(each) for each in honest]))
-    parts.append(_summary(value, thefts))
+    parts.append("\n".join([_summary(value, thefts), *_refused(value)]))
     return "\n\n".join(parts)
 
 
 def _theft_row(story: dict[str, Any]) -> tuple[str, ...]:
     caught = "yes" if story["caught"] else "no"
-    if bool(story["caught"]) != story["expected"]["caught"]:
+    if _is_slowed(story):
+        caught = "slowed"
+    elif bool(story["caught"]) != story["expected"]["caught"]:
         caught += " (!)"
     elif not story["caught"]:
         caught += ", as known"
@@ -214,32 +223,70 @@ def _theft_row(story: dict[str, Any]) -> tuple[str, ...]:
 
 def _honest_row(story: dict[str, Any]) -> tuple[str, ...]:
     done = ", ".join(story["actions"]) or "nothing"
-    return story["name"], f"{story['owner_calls']}", f"{story['owner_refused']}", done
+    numbers = (f"{story[name]}" for name in ("owner_calls", "owner_refused", "owner_slowed"))
+    return story["name"], *numbers, done
 
 
-def _told(thefts: list[dict[str, Any]]) -> list[str]:
-    """What each theft showed, in the guard's words; what was not caught, and why not."""
+def _told(thefts: list[dict[str, Any]], pace: int) -> str:
+    """What each theft showed, in the guard's words. Of what was not caught the story itself says
+    why not; of what should have been, only what was expected."""
     lines = []
     for each in thefts:
-        said = each["reasons"][:2] if each["caught"] else [each["expected"]["why"]]
-        lines += [f"{each['name']}: {'; '.join(said)}"]
-    return ["\n".join(lines)]
+        said = "; ".join(each["reasons"][:2])
+        if _is_slowed(each):
+            said = f"slowed to {_calls(pace)} a minute: {said}"
+        elif _is_missed(each):
+            said = f"expected: {each['expected']['why']}"
+        elif not each["caught"]:
+            said = each["expected"]["why"]
+        lines.append(f"{each['name']}: {said}")
+    return "\n".join(lines)
 
 
 def _summary(value: dict[str, Any], thefts: list[dict[str, Any]]) -> str:
     due = [each for each in thefts if each["expected"]["caught"]]
     caught = sum(each["caught"] for each in due)
+    slowed = sum(map(_is_slowed, due))
     taken = sum(each["cost_nusd"] for each in due)
     alarms = value["false_alarms"]
     said = (
-        f"Caught {caught} of the {len(due)} thefts that should be; together they took "
-        f"{format_usd(taken)}. "
+        f"Caught {caught} of the {len(due)} thefts that should be"
+        f"{f', slowed {slowed} more' if slowed else ''}; together they took {format_usd(taken)}. "
     )
-    held = f", {alarms['held']} for the first use of a dearer model" if alarms["held"] else ""
+    whys = _whys(alarms["refused"], alarms["held"], alarms["slowed"])
+    why = "".join(f", {each}" for each in whys)
     return (
         f"{said if due else ''}Of {alarms['owner_calls']} honest calls {alarms['refused']} were "
-        f"refused{held}. Seed {value['seed']}; the days of use before the theft are simulated."
+        f"refused{why}. Seed {value['seed']}; the days of use before the theft are simulated."
     )
+
+
+def _refused(value: dict[str, Any]) -> list[str]:
+    """Whose calls were refused: those of a theft's owner stand in no row."""
+    lines = []
+    for each in value["stories"]:
+        if each["owner_refused"]:
+            whys = _whys(each["owner_refused"], each["owner_held"], each["owner_slowed"])
+            lines.append(f"Owner's calls refused in {each['name']}: {', '.join(whys)}.")
+    if value["false_alarms"]["slowed"]:
+        lines.append(
+            f"Slowed is what was beyond {_calls(value['suspect_calls_per_minute'])} in a minute. "
+            "The drill plays days without their pauses, so bursts are denser than they would be."
+        )
+    return lines
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"
+
+
+def _whys(refused: int, held: int, slowed: int) -> list[str]:
+    whys = (
+        (held, "for the first use of a dearer model"),
+        (slowed, "slowed"),
+        (refused - held - slowed, "stopped as a stranger's"),
+    )
+    return [f"{number} {why}" for number, why in whys if number]
 
 
 class _Progress:

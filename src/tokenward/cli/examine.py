@@ -1,10 +1,11 @@
-"""What the doctor sees from outside: secrets, disk, providers, prices, networks and policy."""
+"""What the doctor sees from outside: secrets, disk, providers, prices, networks, policy."""
 
 import importlib.util
 import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from tokenward.cli.init import ADMIN_TOKEN, MASTER_KEY, PEPPER
 from tokenward.http.admin.office import Check
 from tokenward.kernel.errors import SettingsError
 from tokenward.settings import Settings, resolve_secret
+from tokenward.settings.judgement import modes_by_project
 from tokenward.settings.shape import Policy
 
 DISK_BYTES_MIN: Final = 512 * 1024 * 1024
@@ -21,6 +23,14 @@ SHOWN_MAX: Final = 5
 _DAY: Final = "%Y-%m-%d"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _GLOB_SIGNS: Final = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """What evidence may do, `enforce` or `observe`; and in projects with rules of their own."""
+
+    mode: str
+    by_project: Mapping[str, str]
 
 
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
@@ -34,7 +44,6 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
         yield _disk(settings.data_dir)
     yield _prices(settings)
     yield _networks(settings)
-    yield _policy(settings.policy)
     if settings.server.tls_certificate:
         yield _tls(settings)
 
@@ -118,22 +127,29 @@ def _prices(settings: Settings) -> Check:
 
 def _networks(settings: Settings) -> Check:
     """Every file is opened and tried, as the guard does when it starts."""
-    from tokenward.app.geography import networks
+    from tokenward.app.geography import empty_lists, networks
 
     try:
         networks(settings)
+        empty = empty_lists(settings)
     except SettingsError as error:
         return _bad("networks", f"{error}")
     network = settings.network
     has_table = importlib.util.find_spec("iptocc") is not None
+    lists = len(network.datacenters) + len(network.vpns) + len(network.tor)
     known = [
         f"countries {_yes(network.country_db or has_table)}",
         f"systems {_yes(network.asn_db)}",
-        f"kinds {_yes(network.kind_db or network.datacenters or network.vpns or network.tor)}",
+        f"kinds {_yes(network.kind_db or len(empty) < lists)}",
     ]
     why = f"known of callers: {', '.join(known)}"
     if not (network.country_db or has_table):
         why += "; less theft is seen without: pip install 'tokenward[network]'"
+    if empty:
+        name = "names" if len(empty) == 1 else "name"
+        why += (
+            f"; {', '.join(empty)} {name} no network: get it anew, or take it out of the settings"
+        )
     return _good("networks", why)
 
 
@@ -141,16 +157,27 @@ def _yes(known: object) -> str:
     return "yes" if known else "no"
 
 
-def _policy(policy: Policy) -> Check:
-    """Never fails: an operator may want to look on first."""
-    acts = "only observed" if policy.mode == "observe" else "acts"
-    own = [
-        f"{name} ({project.mode or policy.mode})"
-        for name, project in sorted(policy.project.items())
-    ]
+def check_policy(policy: Policy, running: Modes | None) -> Check:
+    """What evidence does in the guard that runs, or would do without one. Never fails: an operator
+    may want to look on first, and `serve --observe` means what it says."""
+    written = Modes(policy.mode, modes_by_project(policy))
+    if running is None or running == written:
+        return _good("policy", _said(written))
+    only = running.mode == "observe" and written.mode != "observe"
+    return _good(
+        "policy",
+        f"in the guard that runs {_said(running)}. By the settings {_said(written)}: to apply "
+        f"them, start the guard again{', without --observe' if only else ''}",
+    )
+
+
+def _said(modes: Modes) -> str:
+    acts = "evidence is only observed" if modes.mode == "observe" else "evidence acts"
+    own = [f"{name} ({mode})" for name, mode in sorted(modes.by_project.items())]
     more = f" and {len(own) - SHOWN_MAX} more" if len(own) > SHOWN_MAX else ""
-    said = f"; projects with rules of their own: {', '.join(own[:SHOWN_MAX])}{more}" if own else ""
-    return _good("policy", f"evidence {'is ' if policy.mode == 'observe' else ''}{acts}{said}")
+    if not own:
+        return acts
+    return f"{acts}; projects with rules of their own: {', '.join(own[:SHOWN_MAX])}{more}"
 
 
 def _tls(settings: Settings) -> Check:

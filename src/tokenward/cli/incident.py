@@ -11,7 +11,7 @@ from tokenward.cli.parser import UsageError, Verbs, add_verbs
 from tokenward.cli.screen import CELL_CHARS_MAX, moment, plural, printable, table
 from tokenward.http.admin.targets import key_named
 from tokenward.kernel.ids import BASE62
-from tokenward.kernel.incidents import FREEZE, INCIDENT_CHARS
+from tokenward.kernel.incidents import FREEZE, INCIDENT_CHARS, PACE
 from tokenward.kernel.money import format_usd
 from tokenward.keys.accusation import lasting
 
@@ -39,6 +39,10 @@ WORDS: Final = {
 }
 """A state as people say it, and as the admin API does."""
 _SAID: Final = {state: word for word, state in WORDS.items()}
+_GIVEN: Final = {**WORDS, "false_alarm": "false_alarm"}
+"""What --json prints can be given back."""
+SLOW: Final = ["throttle"]
+"""What was done where nothing was stopped."""
 
 
 def add(verbs: Verbs) -> None:
@@ -47,7 +51,10 @@ def add(verbs: Verbs) -> None:
     listing = inner.add("list", "list incidents, newest first")
     listing.add_argument("--limit", metavar="N", type=int, default=100, help="default 100")
     listing.add_argument(
-        "--state", metavar="STATE", choices=[*WORDS], help=f"only of this state: {', '.join(WORDS)}"
+        "--state",
+        metavar="STATE",
+        choices=[*_GIVEN],
+        help=f"only of this state: {', '.join(WORDS)}; false_alarm is undone",
     )
     listing.add_argument("--key", metavar="ID", default="", help="only of this key")
     listing.set_defaults(run=_list)
@@ -79,7 +86,7 @@ def _list(args: Namespace, desk: Desk) -> None:
         key_id = key_named(args.key) if args.key else ""
     except ValueError as error:
         raise UsageError(f"{error}") from None
-    state = WORDS.get(args.state, "")
+    state = _GIVEN.get(args.state, "")
     found = desk.ask(
         "GET", "/incidents", query={"limit": args.limit, "state": state, "key": key_id}
     )
@@ -124,16 +131,28 @@ def _undone(incident: dict[str, Any]) -> str:
     said = [f"Incident {incident['id']} is undone as a false alarm."]
     if FREEZE in incident["actions"]:
         said.append("If its key was still frozen by it, the key works again.")
-    if incident["things"]:
-        said.append(f"Cleared, and not barred again: {', '.join(incident['things'])}.")
+    things = [thing for thing in incident["things"] if thing != PACE]
+    if things:
+        again = "slowed" if incident["actions"] == SLOW else "barred"
+        said.append(f"Cleared, and not {again} again: {', '.join(things)}.")
     return _wrapped(" ".join(said))
 
 
 def _confirmed(incident: dict[str, Any]) -> str:
     _, _, key = incident["subject"].partition(":")
+    if incident["actions"] == SLOW:
+        return _wrapped(f"Incident {incident['id']} is confirmed. {_to_stop(key)}")
     return _wrapped(
         f"Incident {incident['id']} is confirmed: what it stopped stays so. Whoever has the secret "
         f"still has it; a new one: tokenward key rotate {key}"
+    )
+
+
+def _to_stop(key: str) -> str:
+    """Confirming stops nothing that was only slowed."""
+    return (
+        "It was only slowed, and goes on at some calls a minute. To stop it: tokenward key freeze "
+        f"{key}, or tokenward key rotate {key}"
     )
 
 
@@ -180,7 +199,7 @@ def _story(incident: dict[str, Any]) -> str:
         *([_wrapped(f"  who          {incident['who']}")] if incident["who"] else []),
         _wrapped(f"  first sign   {moment(incident['first_sign_at'])}"),
         _wrapped(f"  opened       {moment(incident['opened_at'])}"),
-        _wrapped(f"  stopped      {moment(incident['stopped_at'], 'not yet')}"),
+        _wrapped(f"  {_end(incident):<11}  {moment(incident['stopped_at'], 'not yet')}"),
         _wrapped(f"  before that  {calls}, {spent}, as far as it is known"),
     ]
     for title, lines in (
@@ -225,8 +244,16 @@ def _times(value: float) -> str:
 
 def _deeds(incident: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(incident["actions"]) or "nothing"
+    is_pace = PACE in incident["things"]
     for thing in incident["things"]:
-        yield f"barred: {thing}"
+        if thing == PACE:
+            yield "slowed: strangers of this key"
+        else:
+            yield f"{'named, not barred' if is_pace else 'barred'}: {thing}"
+
+
+def _end(incident: dict[str, Any]) -> str:
+    return "slowed" if incident["actions"] == SLOW else "stopped"
 
 
 def _ways(incident: dict[str, Any]) -> Iterator[str]:
@@ -242,6 +269,8 @@ def _ways(incident: dict[str, Any]) -> Iterator[str]:
             )
     if incident["state"] == "open":
         yield f"A theft: tokenward incident confirm {incident['id']}"
+    if incident["state"] in ("open", "confirmed") and incident["actions"] == SLOW:
+        yield _to_stop(incident["subject"].partition(":")[2])
 
 
 def _wrapped(text: str) -> str:

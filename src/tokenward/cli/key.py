@@ -10,6 +10,7 @@ from tokenward.cli.desk import CommandError, Desk
 from tokenward.cli.parser import UsageError, Verbs, add_verbs
 from tokenward.cli.screen import clean, facts, moment, plural, printable, table
 from tokenward.http.admin.targets import key_named
+from tokenward.kernel.incidents import PACE
 from tokenward.keys.caveats import parse_duration_ms
 
 _FROZE: Final = re.compile(r"incident (inc_[0-9A-Za-z]{12}):")
@@ -224,8 +225,10 @@ def _listed(keys: list[dict[str, Any]]) -> str:
 
 
 def _state(key: dict[str, Any]) -> str:
-    barred = len(key["barred"])
-    return f"{key['state']}, {barred} barred" if barred else f"{key['state']}"
+    paced = sum(bar["thing"] == PACE for bar in key["barred"])
+    barred = len(key["barred"]) - paced
+    said = [key["state"], f"{barred} barred" if barred else "", "strangers slowed" if paced else ""]
+    return ", ".join(filter(None, said))
 
 
 def _show(args: Namespace, desk: Desk) -> None:
@@ -249,8 +252,12 @@ def _cells(name: str, value: Any) -> list[str]:
     if name == "cleared":
         return [printable(thing) for thing in value]
     if name == "barred":
-        return [printable(f"{bar['thing']} ({bar['incident']})") for bar in value]
+        return [printable(f"{_barred(bar['thing'])} ({bar['incident']})") for bar in value]
     return [moment(value) if name.endswith("_at") else clean(f"{value}")]
+
+
+def _barred(thing: str) -> str:
+    return "slowed: strangers of this key" if thing == PACE else thing
 
 
 def _freeze(args: Namespace, desk: Desk) -> None:

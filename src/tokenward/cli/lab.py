@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import Any, Final
 
 from tokenward.cli.desk import CommandError, Desk
@@ -48,6 +49,7 @@ def _evaluate(args: Namespace, desk: Desk) -> None:
     from tokenward.lab.evaluation import evaluate
     from tokenward.lab.stories import StoryError, load_stories
 
+    _check_config(args)
     _check("--seeds", args.seeds, 1, _SEEDS_MAX)
     _check("--key-months", args.key_months, 0, _MONTHS_MAX)
     _check("--seed", args.seed, 0, _MONTHS_MAX)
@@ -59,6 +61,16 @@ def _evaluate(args: Namespace, desk: Desk) -> None:
     value = evaluate(stories, args.seeds, args.key_months, args.seed, progress.tell)
     progress.clear()
     desk.tell(value, _screen)
+
+
+def _check_config(args: Namespace) -> None:
+    """The option stands at every verb. Who names a file that is not there means something."""
+    named = getattr(args, "config", None)
+    if named and not Path(named).is_file():
+        raise CommandError(
+            f"There is no {named}, and an evaluation reads no settings: leave out --config",
+            "settings:missing",
+        )
 
 
 def _check(option: str, given: int, least: int, most: int) -> None:
@@ -131,7 +143,8 @@ def _months(found: dict[str, Any]) -> str:
     labels = {
         "freeze": "key frozen",
         "challenge": "origin challenged",
-        "throttle": "stranger slowed",
+        "throttle": "suspect slowed",
+        "suspect": "slowed above 30 calls a minute",
         "hold": "dearer model held",
         "new_network": 'rule "new network"',
     }

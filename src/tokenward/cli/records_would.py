@@ -45,9 +45,9 @@ def _recent(desk: Desk, key_id: str, since: str) -> list[dict[str, Any]]:
 
 def _told(records: list[dict[str, Any]], is_whole: bool) -> dict[str, Any]:
     calls = Counter(record.get("key", "") for record in records)
-    by_key: dict[str, list[dict[str, Any]]] = {}
+    by_key: dict[str, list[dict[str, Any]]] = {}  # what was refused anyway would not miss a call
     for record in records:
-        if record.get("would"):
+        if record.get("would") and record.get("verdict") != "refuse":
             by_key.setdefault(record.get("key", ""), []).append(record)
     keys = [_of_key(key, would, calls[key]) for key, would in by_key.items()]
     keys.sort(key=lambda key: (-sum(key["would"].values()), key["key"]))

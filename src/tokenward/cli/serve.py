@@ -87,11 +87,14 @@ def _with_flags(settings: Settings, args: Namespace) -> Settings:
     workers = settings.server.workers if args.workers is None else args.workers
     if not 1 <= workers <= WORKERS_MAX:
         raise UsageError(f"{workers} workers cannot be; choose 1 to {WORKERS_MAX}")
-    mode = "observe" if args.observe else settings.policy.mode
+    policy = settings.policy
+    if args.observe:  # of projects too: whoever asks for it wants nobody stopped
+        own = {name: replace(project, mode="") for name, project in policy.project.items()}
+        policy = replace(policy, mode="observe", project=own)
     return replace(
         settings,
         server=replace(settings.server, host=host, port=port, workers=workers),
-        policy=replace(settings.policy, mode=mode),
+        policy=policy,
     )
 
 

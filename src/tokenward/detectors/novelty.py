@@ -42,6 +42,11 @@ SPOKEN: Final = frozenset(
 )
 """Habits whose values people can read."""
 SERVICES: Final = ("app", "public")
+LATE: Final = frozenset(("country", "network_kind", "block", "size", "limit"))
+"""Habits that a database of networks, or a guard that sees more, begins later than the key. What is
+new besides is new: who never had a public network, or a system prompt, has one for the first time.
+"""
+OF_NETWORKS: Final = frozenset(("country", "network_kind", "block"))
 LEAP: Final = 3 * LEVELS_A_DOUBLING
 """Below that, a model that costs eight times as much is a costly one for this key."""
 
@@ -60,13 +65,28 @@ def is_usual(seen: Seen | None, past: Past, today: int) -> bool:
 
 
 def is_usual_value(habit: str, value: str, past: Past, today: int) -> bool:
-    """The same of a habit's value, where the habit itself may have begun later than the key: with a
-    database of networks, or a version of the guard that sees more."""
+    """The same of a habit's value. Of a habit that may begin late, the day on which it began counts
+    like the key's first."""
     values = past.values.get(habit)
     seen = values.get(value) if values else None
     if values is None or seen is None:
         return False
-    return is_usual(seen, past, today) or seen.first <= min(each.first for each in values.values())
+    if habit not in LATE or is_usual(seen, past, today):
+        return is_usual(seen, past, today)
+    return seen.first <= _began(habit, past, today) < today
+
+
+def _is_unknown(habit: str, past: Past, today: int) -> bool:
+    """Nothing was seen of a late habit before today, though it could have been there: a key that
+    was only called from private networks has no country, and a thief's is its first."""
+    if habit not in LATE or _began(habit, past, today) < today or past.first == today:
+        return False
+    return habit not in OF_NETWORKS or _began("place", past, today) < today
+
+
+def _began(habit: str, past: Past, today: int) -> int:
+    """The first day of any value that is kept of it; today if there is none."""
+    return min((each.first for each in past.values.get(habit, {}).values()), default=today)
 
 
 def is_usual_place(call: Signals, past: Past, today: int) -> bool:
@@ -84,7 +104,7 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
     new = {
         name
         for name, value in values.items()
-        if past.values.get(name) and not is_usual_value(name, value, past, today)
+        if not _is_unknown(name, past, today) and not is_usual_value(name, value, past, today)
     }
     signs = []
     for habit in HABITS:
@@ -92,8 +112,8 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
             if "model" in new and call.asked.level is not None and past.level:
                 signs.append(_dearer(call, past, key_kind))
             continue
-        if habit.name not in values or not past.values.get(habit.name):
-            continue  # what was never seen of this key is unknown, not new
+        if habit.name not in values or _is_unknown(habit.name, past, today):
+            continue
         if habit.given and habit.given not in new:
             continue
         if habit.within in new:

@@ -63,7 +63,7 @@ class Recent:
         self._trials.note(call, self._sharing.programs, now, is_clean=is_clean, is_error=is_error)
         self._sharing.note(call, now)
         turns.note(call, now)
-        self._journey.note(call, now)
+        self._journey.note(call, now, is_clean=is_clean)
         if is_clean:
             self._pace.note(now, self._since)
 

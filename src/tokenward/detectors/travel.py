@@ -79,10 +79,10 @@ class Journey:
         self._stops: list[Stop] = []
         self._stays: list[Stay] = []
 
-    def note(self, call: Signals, now: int) -> None:
-        """A call is over."""
+    def note(self, call: Signals, now: int, *, is_clean: bool = True) -> None:
+        """A call is over. Positions of calls that were refused must not drive out the owner's."""
         network = call.network
-        if network.position is not None:
+        if is_clean and network.position is not None:
             self._note_stay(network, network.position, now)
         country = short(network.country)
         if not country:

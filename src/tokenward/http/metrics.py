@@ -94,7 +94,7 @@ class Metrics:
         )
         self._would = Totals(
             "tokenward_would",
-            "Calls that were only observed, by what evidence would have done.",
+            "Calls that were let through and only observed, by what evidence would have done.",
             ("action",),
         )
         for action in (*STOPS, FAMILY_REVOKED):
@@ -126,7 +126,7 @@ class Metrics:
     def observe(self, record: Record) -> None:
         """Count one request."""
         model = self._model(record)
-        if record.would:
+        if record.would and record.verdict != "refuse":  # what was refused anyway lost nothing
             self._would.add((record.would,))
         self._requests.add((record.dialect, str(record.status), record.refusal))
         self._guard.observe((), record.guard_us / 1_000_000)

@@ -8,6 +8,9 @@ EvidenceClass = Literal["E1", "E2", "E3", "E4"]
 State = Literal["open", "confirmed", "false_alarm", "closed"]
 INCIDENT_CHARS: Final = 12
 """An incident's id is `inc_` and so many base62 characters."""
+PACE: Final = "pace:suspects"
+"""How fast a key's suspects may call, among the things of a key that can be barred: one for all of
+them, because who changes programs and networks is one suspect."""
 FREEZE: Final = "freeze"
 """The action of an incident that froze its key; undoing it lets the key work again."""
 

@@ -10,13 +10,13 @@ from typing import Final
 
 import msgspec
 
-from tokenward.kernel.incidents import FREEZE, Incident, State
+from tokenward.kernel.incidents import FREEZE, PACE, Incident, State
 from tokenward.keys import life
 from tokenward.keys.records import BARRED_MAX, CLEARED_MAX, Bar, KeyRecord
 
 THINGS_MAX: Final = 32
 THING_CHARS_MAX: Final = 256
-_KINDS: Final = ("origin:", "model:", "pace:")
+_KINDS: Final = ("origin:", "model:", PACE)
 _LASTING: Final = "revoked"
 """How the name of an action ends that nothing can undo (R4)."""
 
@@ -68,8 +68,9 @@ def accuse(
     """Bar what is not barred or cleared yet, and with `freeze` stop the key; None if there is
     nothing new to do, so that of many who see the same thief one opens an incident.
 
-    A key that has no room for another bar is frozen instead. The incident is given back with the
-    `things` that were new, and with the action `freeze` just if it was this one that froze.
+    A key that has no room for another bar is frozen instead, but never for a pace. The incident is
+    given back with the `things` that were new, and with the action `freeze` just if it was this one
+    that froze.
     """
     check_things(things)
     assert key_of(incident) == record.id, "an incident accuses its own subject"
@@ -80,7 +81,8 @@ def accuse(
     room = BARRED_MAX - len(record.barred)
     stopped = tuple(thing for thing in _to_bar(things, record.cleared) if thing in fresh)
     bars = tuple(Bar(thing, incident.id) for thing in stopped)[:room]
-    stops = record.state == "live" and (freeze or len(bars) < len(stopped))
+    is_out_of_room = len(bars) < len(stopped) and PACE not in stopped
+    stops = record.state == "live" and (freeze or is_out_of_room)
     if not (bars or stops):
         return None
     actions = incident.actions
@@ -97,7 +99,10 @@ def accuse(
 
 def _to_bar(things: tuple[str, ...], cleared: tuple[str, ...]) -> tuple[str, ...]:
     """Who stops an origin stops all its models; a model that comes with it is only named, so that
-    the key's owner is asked about it apart, and undoing clears both at once."""
+    the key's owner is asked about it apart, and undoing clears both at once. Likewise an origin
+    that is only slowed."""
+    if PACE in things:
+        return (PACE,)
     asked = tuple(thing for thing in dict.fromkeys(things) if thing not in cleared)
     origins = tuple(thing for thing in asked if thing.startswith("origin:"))
     return origins or asked
@@ -115,7 +120,7 @@ def undo(record: KeyRecord, incident: Incident) -> KeyRecord:
     barred = tuple(bar for bar in record.barred if bar.incident != incident.id)
     still = {bar.thing for bar in barred}
     own = (*incident.things, *(bar.thing for bar in record.barred if bar.incident == incident.id))
-    freed = [thing for thing in dict.fromkeys(own) if thing not in still]
+    freed = [thing for thing in dict.fromkeys(own) if thing not in still and thing != PACE]
     cleared = (*(thing for thing in record.cleared if thing not in freed), *freed)
     new = replace(record, barred=barred, cleared=cleared[-CLEARED_MAX:])
     if not is_frozen_by(record, incident):

@@ -64,7 +64,7 @@ class Bar:
 
     A thing is a short text made by the policy: `origin:…` is a program in a network, `model:…` a
     model. What calls from there, or asks for that, is not let through; the key itself works.
-    `pace:…` is a network whose strangers are only let through slowly.
+    `pace:suspects` says that its suspects are only let through slowly.
     """
 
     thing: str

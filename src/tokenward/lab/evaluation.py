@@ -25,6 +25,8 @@ LISTED_MAX: Final = 1_000
 """False alarms that are listed one by one; their number is exact beyond it."""
 ASKED: Final = ("hold", "throttle")
 """What stops no owner."""
+OTHERS: Final = ("suspect", "new_network")
+"""What is counted of key-months beside what was done."""
 _MEASURES: Final = ("calls", "cost_nusd", "seconds")
 
 
@@ -112,13 +114,14 @@ def months_value(
         month = play_month(seed * MONTHS_MAX + number, judge)
         stopped.update({alarm.action for alarm in month.alarms})
         stopped["new_network"] += month.is_new_network
+        stopped["suspect"] += month.is_suspect
         for alarm in month.alarms:
             causes[alarm.action][cause(alarm)] += 1
         alarms += [alarm for alarm in month.alarms if alarm.action not in ASKED]
         told()
     return {
         "key_months": key_months,
-        **{action: _rate(stopped[action], key_months) for action in (*ACTIONS, "new_network")},
+        **{name: _rate(stopped[name], key_months) for name in (*ACTIONS, *OTHERS)},
         "causes": {action: dict(found.most_common()) for action, found in causes.items()},
         "alarms": [asdict(alarm) for alarm in alarms[:LISTED_MAX]],
     }

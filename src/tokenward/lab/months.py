@@ -49,10 +49,12 @@ class FalseAlarm:
 @dataclass(slots=True)
 class Month:
     """What a key-month came to. `is_new_network` says that a rule "challenge whatever comes from a
-    new network" would have stopped it."""
+    new network" would have stopped it, `is_suspect` that a call of it was a suspect's: had it made
+    more than some a minute, it would have been slowed (days are played as a few calls here)."""
 
     alarms: list[FalseAlarm] = field(default_factory=list)
     is_new_network: bool = False
+    is_suspect: bool = False
 
 
 @dataclass(slots=True)
@@ -121,6 +123,7 @@ def play_month(seed: int, judge: Judge = judge) -> Month:
                 places.add(call.network.place)
             pleas.hear(ward, call.at_ms)
             verdict = ward.ask(call, spoken.answer, is_error=spoken.is_error)
+            month.is_suspect |= is_counted and verdict.is_suspect
             if not verdict.opens:
                 continue
             pleas.file(verdict, call.at_ms)

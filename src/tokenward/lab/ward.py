@@ -11,6 +11,7 @@ from tokenward.detectors.doubts import suspect
 from tokenward.detectors.fusion import learn
 from tokenward.detectors.past import Past
 from tokenward.detectors.recent import Recent
+from tokenward.kernel.incidents import PACE
 from tokenward.kernel.signals import Signals
 from tokenward.pipeline.judging import Judged, judge
 from tokenward.pipeline.remembering import Suspects
@@ -57,7 +58,7 @@ class Ward:
             if verdict.opens:
                 self._bar(verdict)
             return verdict
-        if verdict.is_suspect:
+        if verdict.is_suspect:  # one that is refused has returned above
             self._suspects.let_through(call.at_ms)
         is_clean = judged.is_clean
         self.recent.note(call, is_clean=is_clean, is_error=is_error)
@@ -70,14 +71,15 @@ class Ward:
     def undo(self, verdict: Verdict) -> None:
         """The owner says that it was meant: what it barred is free, and never barred again."""
         self.barred = tuple(each for each in self.barred if each[0] not in verdict.things)
-        fresh = tuple(thing for thing in verdict.things if thing not in self.cleared)
+        fresh = tuple(t for t in verdict.things if t not in self.cleared and t != PACE)
         self.cleared = (*self.cleared, *fresh)[-BARRED_MAX:]
         self.is_frozen = False
 
     def _bar(self, verdict: Verdict) -> None:
         self._incidents += 1
         known = {thing for thing, _ in self.barred}
-        fresh = [thing for thing in verdict.things if thing not in known]
+        things = (PACE,) if PACE in verdict.things else verdict.things
+        fresh = [thing for thing in things if thing not in known]
         room = BARRED_MAX - len(self.barred)
         self.barred += tuple((thing, f"incident-{self._incidents}") for thing in fresh[:room])
         self.is_frozen = verdict.action == "freeze" or len(fresh) > room

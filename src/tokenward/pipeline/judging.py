@@ -20,10 +20,11 @@ class Judged(Struct, frozen=True, gc=False):
     def is_clean(self) -> bool:
         """What is usual may be learned from the call. A suspect is only a stranger of its day, but
         on a key's first day everybody who is learned from is an old friend: so there is no joining
-        those who were there before."""
-        opinion = self.opinion
+        those who were there before. Nor does patience end a throttle; somebody must."""
+        opinion, verdict = self.opinion, self.verdict
         is_late = opinion.is_first_day and not opinion.is_cold
-        return self.verdict.action == "allow" and not (self.verdict.is_suspect and is_late)
+        is_flagged = verdict.is_slowed or (verdict.is_suspect and is_late)
+        return verdict.action == "allow" and not is_flagged
 
 
 _NOTHING = Verdict()
@@ -45,8 +46,8 @@ def rule_on(call: Signals, opinion: Opinion, standing: Standing, rules: Rules) -
         return Judged(opinion, _NOTHING)
     case = Case(
         origin=opinion.origin,
-        place=call.network.place,
         model=call.asked.model,
+        is_cold=opinion.is_cold,
         is_familiar=opinion.is_familiar,
         is_usual_place=opinion.is_usual_place,
         total=opinion.total,

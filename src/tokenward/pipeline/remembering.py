@@ -1,6 +1,6 @@
 """The guard's memory of its keys: what is usual for each, and what each did in the last minutes.
 
-In use by calls: at most `KEYS_MAX` keys of one process, about 13 kB each; all others are in the
+In use by calls: at most `KEYS_MAX` keys of one process, about 16 kB each; all others are in the
 store. What was learned is folded into the store every few seconds, so a crash loses as much
 learning, and nothing else. Several gateways fold their views of a key into one.
 """
@@ -18,6 +18,8 @@ from tokenward.kernel.errors import StoreError
 KEYS_MAX: Final = 20_000
 TRAILS_MAX: Final = 16
 MINUTE_MS: Final = 60_000
+BACK_MAX: Final = 5
+"""A clock that was so many minutes ahead was wrong then: the count begins anew."""
 REREAD_MS: Final = 30_000
 FOLD_MAX: Final = 64
 """Keys that are folded into the store at once; between two such turns others run."""
@@ -44,13 +46,14 @@ class Suspects:
         self._minute, self._calls = 0, 0
 
     def count(self, at_ms: int) -> int:
-        """So many until now."""
-        return self._calls if at_ms // MINUTE_MS <= self._minute else 0
+        """So many until now. A clock that goes back a little begins no new minute."""
+        ago = self._minute - at_ms // MINUTE_MS
+        return self._calls if 0 <= ago <= BACK_MAX else 0
 
     def let_through(self, at_ms: int) -> None:
-        """One more. A clock that goes back begins no new minute."""
-        self._calls = self.count(at_ms) + 1
-        self._minute = max(self._minute, at_ms // MINUTE_MS)
+        """One more."""
+        minute, self._calls = at_ms // MINUTE_MS, self.count(at_ms) + 1
+        self._minute = minute if self._calls == 1 else self._minute
 
 
 class Remembered:

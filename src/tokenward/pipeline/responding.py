@@ -4,6 +4,7 @@ The incident is durable, and barred or frozen is whatever it says, before the ca
 every other gateway knows within the time that revocations take (R1).
 """
 
+from math import exp, log
 from typing import Final
 
 from tokenward.kernel.incidents import Evidence, Incident
@@ -19,6 +20,7 @@ from tokenward.pipeline.stages import Scored
 from tokenward.policy.rules import Standing
 from tokenward.policy.verdict import Verdict, model_thing, origin_thing
 
+TOLD_EXACTLY: Final = log(1e8)
 STEP_UP: Final = "stepup:required"
 MODEL: Final = "Other models go on."
 PROGRAM: Final = "All of this program in this network waits; other programs of the key go on."
@@ -54,23 +56,26 @@ async def respond(
 ) -> Refusal:
     """Do what the verdict says, once, and say it. Raises `StoreError`: the call is refused anyway,
     and the next one of the same kind is judged alike."""
-    verdict = judged.verdict
+    verdict, calls = judged.verdict, guard.ward.rules(key.project).suspect_calls
     if verdict.incident:
-        return _tell(verdict, verdict.incident, call.at_ms)
+        return _tell(verdict, verdict.incident, calls, call.at_ms)
     incident = _incident(guard, key, call, judged, remembered, address)
     freeze = verdict.action == "freeze"
-    if await guard.keys.accuse(key.id, incident, verdict.things, freeze=freeze):
-        guard.opened(verdict.action)
+    is_news = await guard.keys.accuse(key.id, incident, verdict.things, freeze=freeze)
     now = await guard.keys.find(key.id) or key
-    told = next((bar.incident for bar in now.barred if bar.thing in verdict.things), incident.id)
+    if is_news:
+        guard.opened(verdict.action if now.state == "live" else "freeze")
+    told = next((bar.incident for bar in now.barred if bar.thing in verdict.things), "")
+    if not told:  # it froze, or there was no room for a bar
+        told = now.barred[-1].incident if now.barred and not is_news else incident.id
     if now.state != "live":
         return frozen_by(told)
-    return _tell(verdict, told, call.at_ms)
+    return _tell(verdict, told, calls, call.at_ms)
 
 
-def _tell(verdict: Verdict, incident: str, at_ms: int) -> Refusal:
+def _tell(verdict: Verdict, incident: str, calls: int, at_ms: int) -> Refusal:
     if verdict.action == "throttle":
-        return slow_down(incident, verdict.why, at_ms)
+        return slow_down(incident, verdict.why, calls, at_ms)
     return step_up(incident, verdict.why, _scope(verdict))
 
 
@@ -85,17 +90,18 @@ def step_up(incident: str, why: str, scope: str = PROGRAM) -> Refusal:
     )
 
 
-def slow_down(incident: str, why: str, at_ms: int) -> Refusal:
+def slow_down(incident: str, why: str, calls: int, at_ms: int) -> Refusal:
     """What a caller is told who calls faster than a suspect may."""
+    wait_s = 60 - at_ms // 1_000 % 60
     return Refusal(
         "rate:suspect",
         429,
-        "This call came too soon and was not sent, and nothing is charged: the key is used in a "
-        f"way that may be theft, so this network may make only some calls a minute: {why[:300]}. "
-        "Call again later. If it is meant, whoever runs this guard lets it go at full speed with: "
-        f"tokenward incident undo {incident}",
+        "This call was not sent, and nothing is charged: callers who may have stolen this key may "
+        f"make {calls:,} calls a minute together, and they are used up. What speaks against this "
+        f"one: {why[:300]}. Call again in {wait_s} s. If it is meant, whoever runs this guard lets "
+        f"it go at full speed with: tokenward incident undo {incident}",
         should_retry=True,
-        retry_after_s=60 - at_ms // 1_000 % 60,
+        retry_after_s=wait_s,
         facts=way_out(incident),
     )
 
@@ -114,7 +120,9 @@ def _incident(
     address: str,
 ) -> Incident:
     verdict, now_ms = judged.verdict, guard.clock.now_ms()
-    trail = remembered.trails.get(judged.opinion.origin)
+    # Of an old friend only the time as a stranger was counted: that says nothing.
+    is_friend = judged.opinion.is_familiar
+    trail = None if is_friend else remembered.trails.get(judged.opinion.origin)
     return Incident(
         id=guard.ward.draw_incident(),
         subject=f"key:{key.id}",
@@ -144,6 +152,23 @@ def _who(call: Signals, key: KeyRecord, address: str) -> str:
     return told if told.isprintable() else "".join(c if c.isprintable() else "?" for c in told)
 
 
+def _together(verdict: Verdict, call: Signals) -> Evidence:
+    """What the verdict rests on: no sign alone passes a threshold."""
+    return Evidence(
+        kind="E2",
+        detector="fusion",
+        reason=f"together, with what this key has shown before, {_odds(verdict.total)} to one for "
+        f"theft; this is done from {_odds(verdict.at)} to one",
+        value=round(verdict.total, 2),
+        at_ms=call.at_ms,
+        request_id=call.request_id,
+    )
+
+
+def _odds(logarithm: float) -> str:
+    return f"{exp(logarithm):,.0f}" if logarithm < TOLD_EXACTLY else "more than 100 million"
+
+
 def _evidence(verdict: Verdict, call: Signals, judged: Judged) -> tuple[Evidence, ...]:
     """Every sign with its own weight; first what the verdict rests on, if no sign says it."""
     signs = {sign.reason: sign for sign in judged.opinion.signs}
@@ -160,7 +185,7 @@ def _evidence(verdict: Verdict, call: Signals, judged: Judged) -> tuple[Evidence
         if finding.reason in signs
     )
     if verdict.action != "hold":
-        return told
+        return (*told, _together(verdict, call))
     rest = tuple(each for each in told if each.reason != verdict.why)
     first = next((each for each in told if each.reason == verdict.why), None)
     held = Evidence(

@@ -30,10 +30,10 @@ def score(guard: Guard, held: Held, remembered: Remembered, notes: Notes) -> Sco
     call = sense(guard.ward.senses, held.read, notes.said)
     judged = _judge(guard, call, remembered, known, notes)
     notes.score(call, judged)
+    if judged.verdict.is_suspect and not judged.verdict.is_refused:
+        remembered.suspects.let_through(call.at_ms)
     if not judged.opinion.is_familiar and not judged.verdict.is_refused and held.hold is not None:
         remembered.spend(judged.opinion.origin, call.at_ms, held.hold.amount_nusd)
-        if judged.verdict.is_suspect:
-            remembered.suspects.let_through(call.at_ms)
     return Scored(held=held, call=call, judged=judged, remembered=remembered)
 
 

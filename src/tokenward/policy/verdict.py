@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from tokenward.kernel.incidents import PACE
 from tokenward.policy.rules import Rules, Standing
 
 Action = Literal["allow", "throttle", "hold", "challenge", "freeze"]
@@ -37,14 +38,14 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Case(Struct, frozen=True, kw_only=True, gc=False):
-    """What is to be decided. `place` names the origin's network. `total` is the logarithm of the
-    e-value of the key's whole story with this call. `is_usual_place`: the network is one that the
-    key is used from. `dearer` says why the model is a dearer one, "" if it is not, and
-    `is_declared` that the key's owner named that very model."""
+    """What is to be decided. `total` is the logarithm of the e-value of the key's whole story with
+    this call. `is_cold`: the key has no history; `is_usual_place`: the network is one that it is
+    used from. `dearer` says why the model is a dearer one, "" if it is not, and `is_declared` that
+    the key's owner named that very model."""
 
     origin: str
-    place: str = ""
     model: str = ""
+    is_cold: bool = False
     is_familiar: bool = False
     is_usual_place: bool = False
     total: float = 0.0
@@ -57,7 +58,9 @@ class Case(Struct, frozen=True, kw_only=True, gc=False):
 class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     """`action` is what is done, or in observe mode would be done (`acts` is False). `things` are
     barred by it; `incident` is set where they were barred before. `why` is one sentence; `undo`
-    says what would lift it. `is_suspect`: if the call passes, it counts as one of a suspect."""
+    says what would lift it. `total` passed the threshold `at`, both logarithms; 0.0 where a rule
+    decided and not the evidence. `is_suspect`: if the call passes, it counts as one of a suspect;
+    `is_slowed`: and suspects of this key have been too fast."""
 
     action: Action = "allow"
     acts: bool = False
@@ -67,7 +70,10 @@ class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     findings: tuple[Finding, ...] = ()
     against: tuple[str, ...] = ()
     undo: str = ""
+    total: float = 0.0
+    at: float = 0.0
     is_suspect: bool = False
+    is_slowed: bool = False
 
     @property
     def is_refused(self) -> bool:
@@ -105,10 +111,14 @@ def decide(case: Case, standing: Standing, rules: Rules) -> Verdict:
         )
     is_meant = case.is_declared or not rules.holds_dearer_models or model in standing.cleared
     holds = bool(case.dearer) and not is_meant
-    if case.total >= _challenge_at(case, standing, rules) and origin not in standing.cleared:
+    challenge_at = _challenge_at(case, standing, rules)
+    if case.total >= challenge_at and origin not in standing.cleared:
+        freezes = _freezes(case, standing, rules)
         return Verdict(
-            action="freeze" if _freezes(case, standing, rules) else "challenge",
+            action="freeze" if freezes else "challenge",
             acts=acts,
+            total=case.total,
+            at=rules.freeze_at if freezes else challenge_at,
             things=(origin, model) if holds else (origin,),  # one undo must be enough (D3)
             why=_why(case),
             findings=case.findings[:TOLD_MAX],
@@ -130,18 +140,23 @@ def decide(case: Case, standing: Standing, rules: Rules) -> Verdict:
 
 
 def _slow_down(case: Case, standing: Standing, rules: Rules) -> Verdict:
-    """Whoever may well be a thief, and may well not, goes on at a walk."""
-    findings, against, pace = case.findings[:TOLD_MAX], case.against[:TOLD_MAX], pace_thing(case)
-    incident = standing.incident_of(pace)
-    is_free = case.is_familiar or {origin_thing(case.origin), pace} & set(standing.cleared)
-    if is_free or not (incident or case.total >= SUSPECT_AT):
+    """Whoever may well be a thief, and may well not, goes on at a walk. The incident names the
+    origin, so that an undo clears it, and bars only the pace."""
+    findings, against, origin = case.findings[:TOLD_MAX], case.against[:TOLD_MAX], case.origin
+    incident = standing.incident_of(PACE)
+    is_free = case.is_familiar or case.is_cold or origin_thing(origin) in standing.cleared
+    if is_free or case.total < SUSPECT_AT:
         return Verdict(findings=findings, against=against)
     if standing.suspect_calls < rules.suspect_calls:
-        return Verdict(findings=findings, against=against, is_suspect=True)
+        return Verdict(
+            findings=findings, against=against, is_suspect=True, is_slowed=bool(incident)
+        )
     return Verdict(
         action="throttle",
         acts=rules.mode == "enforce",
-        things=(pace,),
+        total=case.total,
+        at=SUSPECT_AT,
+        things=(PACE, origin_thing(origin)),
         incident=incident,
         why=_why(case),
         findings=findings,
@@ -159,11 +174,6 @@ def origin_thing(origin: str) -> str:
 def model_thing(model: str) -> str:
     """The name of a model among them."""
     return f"model:{_plain(model)}"
-
-
-def pace_thing(case: Case) -> str:
-    """The name of how fast suspects in a network may call: who changes programs is one suspect."""
-    return f"pace:{_plain(case.place)}"
 
 
 def _plain(name: str) -> str:

@@ -13,6 +13,11 @@ def rules_by_project(policy: Policy) -> Callable[[str], Rules]:
     return lambda project: own.get(project, general)
 
 
+def modes_by_project(policy: Policy) -> dict[str, str]:
+    """What evidence may do in each project with a table of its own."""
+    return {name: project.mode or policy.mode for name, project in policy.project.items()}
+
+
 def _rules(policy: Policy, project: PolicyProject) -> Rules:
     holds = project.hold_dearer_models
     return Rules(

@@ -92,7 +92,8 @@ def _is_go(head: Head) -> bool:
         marks, rest = marks + 1, rest[:-1]
     if rest[-1:] == ("connection",):  # a client that does not keep its connections
         rest = rest[:-1]
-    is_many = len(rest) >= _MANY_NAMES
+    # Go writes the length before them; curl, given headers in order by chance, behind.
+    is_many = len(rest) >= _MANY_NAMES and not {"content-length", "transfer-encoding"} & set(rest)
     if not is_many and (not marks or len(rest) + marks < _SORTED_NAMES_MIN):
         return False
     return sum(one > two for one, two in pairwise(rest)) <= is_many

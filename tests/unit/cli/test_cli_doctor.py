@@ -46,6 +46,24 @@ def test_of_many_projects_without_a_key_the_first_are_named(
     assert checks(shell)["projects"] == (True, "the first 1 of the 8 in [policy.project] have keys")
 
 
+def test_a_list_that_names_no_network_tells_no_kind_and_is_named(shell: Shell) -> None:
+    for name in ("vpns", "tor"):
+        (shell.folder / f"{name}.txt").write_text("# nothing came\n", "ascii")
+    (shell.folder / "hosts.txt").write_text("198.51.100.0/24\n", "ascii")
+    text = shell.config.read_text("utf-8")
+    empty = '\n[network]\nvpns = ["vpns.txt"]\ntor = ["tor.txt"]\n'
+    kept = text.replace("\n[network]\n", empty)
+    assert kept != text
+    shell.config.write_text(kept, "utf-8")
+    good, told = checks(shell)["networks"]
+    assert good, "the guard starts with it"
+    assert "kinds no" in told
+    assert "network.vpns (vpns.txt), network.tor (tor.txt) name no network: get it anew" in told
+    more = text.replace("\n[network]\n", f'{empty}datacenters = ["hosts.txt"]\n')
+    shell.config.write_text(more, "utf-8")
+    assert "kinds yes" in checks(shell)["networks"][1]
+
+
 @pytest.mark.parametrize(
     ("setting", "file", "why"),
     [

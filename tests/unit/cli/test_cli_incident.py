@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from ledger_world import PATIENCE_S
-from tokenward.kernel.incidents import Evidence, Incident
+from tokenward.kernel.incidents import PACE, Evidence, Incident
 from tokenward.keys.accusation import key_of
 from tokenward.machine import RealClock
+from tokenward.policy.verdict import UNDO
 from tokenward.store.sqlite import SqliteStore
 from unit.cli.command import Shell
 
@@ -57,11 +58,13 @@ def accuse(shell: Shell, key: str, name: str, things: tuple[str, ...]) -> None:
     _keep(shell, incident, things)
 
 
-def _keep(shell: Shell, incident: Incident, things: tuple[str, ...]) -> None:
+def _keep(
+    shell: Shell, incident: Incident, things: tuple[str, ...], *, freeze: bool = True
+) -> None:
     async def keep() -> None:
         folder = shell.folder / "data"
         store = await SqliteStore.open(folder, clock=RealClock(), commit_limit_s=PATIENCE_S)
-        assert await store.keys.accuse(key_of(incident), incident, things, freeze=True)
+        assert await store.keys.accuse(key_of(incident), incident, things, freeze=freeze)
         await store.close()
 
     asyncio.run(keep())
@@ -147,7 +150,8 @@ def test_a_list_can_be_of_one_state_and_of_one_key(shell: Shell) -> None:
     (row,) = shell("incident", "list", "--state", "undone").out.splitlines()[1:]
     assert "  undone  " in row
     assert "false_alarm" not in row
-    assert shell("incident", "list", "--state", "false_alarm").status == 2
+    assert found("--state", shell.json("incident", "show", OTHER)["state"]) == [OTHER]
+    assert shell("incident", "list", "--state", "done").status == 2
     assert shell("incident", "list", "--key", "x").status == 2
 
 
@@ -219,6 +223,52 @@ def test_what_is_revoked_cannot_be_undone(shell: Shell) -> None:
     assert "cannot be undone" in told
     assert "incident undo" not in told
     assert "speaks against" not in told
+
+
+def slowed(shell: Shell) -> str:
+    """A key with an incident that slowed its strangers; its id."""
+    key = str(shell.json("key", "create", "--project", "demo", "--cap", "none")["id"])
+    incident = Incident(
+        id=INC,
+        subject=f"key:{key}",
+        opened_ms=NOON_MS,
+        first_sign_ms=NOON_MS,
+        stopped_ms=NOON_MS,
+        actions=("throttle",),
+        undo=UNDO,
+    )
+    _keep(shell, incident, (PACE, OFFICE), freeze=False)
+    return key
+
+
+def test_who_was_only_slowed_is_never_said_to_be_barred_or_stopped(shell: Shell) -> None:
+    key = slowed(shell)
+    way = f"To stop it: tokenward key freeze {key}, or tokenward key rotate {key}"
+    told = shell("incident", "show", INC).out
+    assert "  slowed       2026-01-15T12:00:00Z" in told
+    assert "  slowed: strangers of this key\n" in told
+    assert f"  named, not barred: {OFFICE}\n" in told
+    assert way in " ".join(told.split())
+    assert "stopped" not in told
+    assert PACE not in told
+    (row,) = shell("key", "list").out.splitlines()[1:]
+    assert "  live, strangers slowed  " in row
+    assert f"slowed: strangers of this key ({INC})" in shell("key", "show", key).out
+    said = " ".join(shell("incident", "confirm", INC).out.split())
+    assert said.endswith(f"It was only slowed, and goes on at some calls a minute. {way}")
+    assert "stays so" not in said
+    assert way in " ".join(shell("incident", "show", INC).out.split())
+    said = " ".join(shell("incident", "undo", INC).out.split())
+    assert said.endswith(f"Cleared, and not slowed again: {OFFICE}.")
+
+
+def test_the_way_out_names_its_incident_until_it_was_taken(shell: Shell) -> None:
+    slowed(shell)
+    assert f"tokenward incident undo {INC}," in shell.json("incident", "show", INC)["undo"]
+    assert shell.json("incident", "undo", INC)["undo"] == ""
+    told = shell("incident", "show", INC).out
+    assert "To stop it" not in told
+    assert "Nothing: it was undone." in told
 
 
 def test_a_key_tells_what_is_barred_of_it_line_by_line_and_whole(shell: Shell) -> None:

@@ -37,3 +37,11 @@ def test_numbers_have_limits(shell: Shell) -> None:
     done = shell("lab", "evaluate", "--seeds", "0")
     assert done.status == 2
     assert "--seeds takes a number from 1 to 10,000" in done.err
+
+
+def test_settings_that_are_named_and_not_there_are_told(shell: Shell) -> None:
+    words = ("lab", "evaluate", "--story", "travel", "--seeds", "1", "--key-months", "0")
+    assert shell(*words, "--config", str(shell.config)).status == 0, "it is not read"
+    done = shell(*words, "--config", "nofile.toml", "--json")
+    assert (done.status, done.error["code"]) == (1, "settings:missing")
+    assert "There is no nofile.toml" in done.error["message"]

@@ -95,6 +95,28 @@ def test_a_guard_that_only_observes_says_so_when_it_is_ready(shell: Shell) -> No
         pass
 
 
+def _policy(shell: Shell) -> str:
+    (found,) = (each for each in shell.json("doctor")["checks"] if each["name"] == "policy")
+    assert found["ok"]
+    return str(found["why"])
+
+
+def test_the_doctor_tells_what_evidence_may_do_in_the_guard_that_runs(shell: Shell) -> None:
+    table = '\n[policy.project.shop]\nmode = "observe"\n'
+    with guard(shell, "--observe", ends="(evidence is only observed)"):
+        told = _policy(shell)
+        assert told.startswith("in the guard that runs evidence is only observed. By the settings ")
+        assert "start the guard again, without --observe" in told
+    with guard(shell):
+        assert _policy(shell) == "evidence acts"
+        shell.config.write_text(shell.config.read_text("utf-8") + table, "utf-8")
+        told = _policy(shell)
+        assert told.startswith("in the guard that runs evidence acts. By the settings evidence ")
+        assert "shop (observe): to apply them, start the guard again" in told
+        assert "--observe" not in told
+    assert _policy(shell) == "evidence acts; projects with rules of their own: shop (observe)"
+
+
 def test_a_reader_that_leaves_is_not_told_about(shell: Shell) -> None:
     process = _command(shell, "key", "list")
     assert process.stdout is not None

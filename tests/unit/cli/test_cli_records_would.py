@@ -150,3 +150,13 @@ def test_records_of_a_day_at_most_fifty_are_still_what_is_listed_without_it(shel
     keep(shell, *[{"ts": RealClock().now_ms()}] * 60)
     assert len(shell.json("records")) == 50
     assert len(shell.json("records", "--limit", "55")) == 55
+
+
+def test_calls_that_were_refused_anyway_are_left_out(shell: Shell) -> None:
+    key, lost = made(shell), made(shell)
+    refused = {"would": "throttle", "verdict": "refuse", "status": 404, "refusal": "route:unknown"}
+    sent = {"would": "throttle", "verdict": "allow", "status": 502, "refusal": "provider:no_answer"}
+    keep(shell, {**refused, "key": key}, {**sent, "key": key}, {**refused, "key": lost})
+    value = shell.json("records", "--would")
+    assert {each["key"]: each["would"] for each in value["keys"]} == {key: {"throttle": 1}}
+    assert (value["keys"][0]["calls"], value["looked_at"]) == (2, 3)

@@ -5,11 +5,47 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from tokenward.cli.drill import _report
+from tokenward.cli.drill import _report, _why_missed
+from tokenward.settings.shape import Policy
 from unit.cli.command import PATIENT, Done
+
+HONEST: Final[dict[str, Any]] = {
+    "name": "travel",
+    "benign": True,
+    "owner_calls": 9,
+    "owner_refused": 0,
+    "owner_held": 0,
+    "owner_slowed": 0,
+    "actions": [],
+}
+THEFT: Final[dict[str, Any]] = {
+    **HONEST,
+    "name": "slow_drip",
+    "benign": False,
+    "caught": 0,
+    "within": 0,
+    "slowed": 0,
+    "calls": 2,
+    "cost_nusd": 0,
+    "seconds": 0.1,
+    "by": ["novelty"],
+    "reasons": [],
+    "expected": {"caught": True, "why": "its program is new"},
+    "baselines": {},
+    "owner_passes": True,
+    "undone": None,
+    "undos": 0,
+}
+VALUE: Final[dict[str, Any]] = {
+    "false_alarms": {"owner_calls": 9, "refused": 0, "held": 0, "slowed": 0},
+    "countries": True,
+    "seed": 1,
+    "suspect_calls_per_minute": 30,
+}
 
 
 def drilled(folder: Path, *arguments: str) -> Done:
@@ -46,18 +82,59 @@ def test_a_story_that_cannot_be_played_here_is_not_offered(tmp_path: Path) -> No
 
 
 def test_a_report_says_what_the_guard_could_not_know_and_counts_no_thefts_without_any() -> None:
-    honest = {"name": "travel", "benign": True, "owner_calls": 9, "owner_refused": 0, "actions": []}
-    alarms = {"owner_calls": 9, "refused": 0, "held": 0}
-    value = {"stories": [honest], "false_alarms": alarms, "countries": False, "seed": 1}
+    value = {**VALUE, "stories": [HONEST], "countries": False}
     told = _report(value)
     assert told.startswith(
         "Played without countries and systems (pip install 'tokenward[network]')"
     )
     assert "Caught" not in told
     assert "\nOf 9 honest calls 0 were refused." in told
-    held = {**value, "false_alarms": {"owner_calls": 9, "refused": 1, "held": 1}}
+    held = {**value, "false_alarms": {"owner_calls": 9, "refused": 1, "held": 1, "slowed": 0}}
     assert "1 were refused, 1 for the first use of a dearer model." in _report(held)
     assert _report({**value, "countries": True}).startswith("HONEST CHANGE")
+
+
+def test_a_report_names_whose_calls_were_refused_and_tells_apart_why() -> None:
+    slowed = {**HONEST, "owner_refused": 10, "owner_slowed": 10, "actions": ["throttle"]}
+    held = {**THEFT, "caught": 1, "owner_refused": 3, "owner_held": 1, "owner_slowed": 1}
+    alarms = {"owner_calls": 18, "refused": 13, "held": 1, "slowed": 11}
+    told = _report({**VALUE, "stories": [held, slowed], "false_alarms": alarms})
+    assert (
+        "Of 18 honest calls 13 were refused, 1 for the first use of a dearer model, 11 slowed, "
+        "1 stopped as a stranger's. Seed 1"
+    ) in told
+    lines = told.splitlines()
+    assert ["travel", "9", "10", "10", "throttle"] in [line.split() for line in lines]
+    assert "Owner's calls refused in travel: 10 slowed." in lines
+    assert (
+        "Owner's calls refused in slow_drip: 1 for the first use of a dearer model, 1 slowed, "
+        "1 stopped as a stranger's."
+    ) in lines
+    assert "30 calls in a minute" in lines[-1]
+    assert "Owner's" not in _report({**VALUE, "stories": [HONEST]})
+
+
+def test_a_theft_that_was_only_slowed_is_told_with_its_reasons() -> None:
+    slowed = {**THEFT, "slowed": 5, "actions": ["throttle"], "reasons": ["the program is new"]}
+    told = _report({**VALUE, "stories": [slowed]})
+    assert told.splitlines()[1].split()[:2] == ["slow_drip", "slowed"]
+    assert "slow_drip: slowed to 30 calls a minute: the program is new\n" in told
+    assert "Caught 0 of the 1 thefts that should be, slowed 1 more; " in told
+    stopped = _report({**VALUE, "stories": [{**slowed, "caught": 1, "actions": ["challenge"]}]})
+    assert "slowed" not in stopped
+
+
+def test_what_was_expected_of_a_theft_does_not_explain_why_it_was_missed() -> None:
+    told = _report({**VALUE, "stories": [THEFT]})
+    assert "no (!)" in told
+    assert "slow_drip: expected: its program is new\n" in told
+    known = {**THEFT, "expected": {"caught": False, "why": "it looks the same"}}
+    assert "slow_drip: it looks the same\n" in _report({**VALUE, "stories": [known]})
+
+
+def test_the_last_word_on_a_miss_says_which_were_slowed() -> None:
+    said = _why_missed(["slow_drip", "hydra"], ["slow_drip"], Policy())
+    assert said == "not caught, and should have been: slow_drip (only slowed), hydra"
 
 
 def test_a_story_of_many_days_is_left_to_the_lab(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from seen_calls import DAY, OWN, at, call, learned, lived, tag
 from tokenward.detectors import Past, look, novelty
@@ -172,8 +173,26 @@ def test_a_habit_that_was_never_seen_is_unknown_and_begins_with_what_it_shows_fi
     del past.values["block"]
     assert not {"block:new", "block:usual"} & {s.code for s in novelty.score(call(at()), past, "")}
     learned(past, call(at()))
-    later = call(at(DAY, 60))
+    thief = {"block": "198.51.100.0/24"}
+    learned(past, call(at(DAY, 60), network=thief))
+    assert not {"block:new", "block:usual"} & codes(past, network=thief), "unknown for the day"
+    later = call(at(DAY + 1))
     assert "block:usual" in {sign.code for sign in novelty.score(later, past, "")}
     assert look(later, past).is_usual
-    thief = call(at(DAY, 90), network={"block": "198.51.100.0/24"})
-    assert "block:new" in {sign.code for sign in novelty.score(thief, past, "")}
+    other = call(at(DAY + 1), network={"block": "192.0.2.0/24"})
+    assert "block:new" in {sign.code for sign in novelty.score(other, past, "")}
+
+
+def test_a_key_that_never_had_a_public_network_or_a_system_prompt_has_one_for_the_first_time() -> (
+    None
+):
+    past = lived()
+    for habit in ("place", "country", "network_kind", "block", "system", "tools", "harness"):
+        past.values.pop(habit, None)
+    thief = call(
+        at(), network={"place": "AS9", "country": "SG", "kind": "vpn"}, content={"system": tag(9)}
+    )
+    for second in range(3):
+        shown = {sign.code for sign in novelty.score(thief, past, "")}
+        assert {"place:new", "country:new", "network_kind:new", "system:new"} <= shown
+        learned(past, replace(thief, at_ms=at(DAY, second)))

@@ -96,6 +96,10 @@ async def test_a_list_can_be_of_one_state_and_of_one_key(world: World) -> None:
     ):
         found = (await world.ask("GET", "/incidents", query=query)).value
         assert [each["id"] for each in found] == there
-    for query in ("state=undone", "key=x"):
+    await world.ask("POST", f"/incidents/{names[0]}/undo", {})
+    for state in ("false_alarm", "undone"):  # as JSON says it, and as people do
+        (found,) = (await world.ask("GET", "/incidents", query=f"state={state}")).value
+        assert (found["id"], found["state"]) == (names[0], "false_alarm")
+    for query in ("state=done", "key=x"):
         refused = await world.ask("GET", "/incidents", query=query)
         assert (refused.status, refused.error["code"]) == (400, "request:invalid")

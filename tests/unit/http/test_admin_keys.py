@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from ledger_world import PATIENCE_S
 from tokenward.keys.format import digest, read_key_id
 from tokenward.pipeline.running import STOPPING, RunningCalls
 from unit.http.admin_world import PEPPER, World
@@ -194,3 +195,16 @@ async def test_what_does_not_exist_is_404(world: World, action: str) -> None:
     answer = await world.ask("POST", f"/keys/0123456789ab/{action}", {})
     assert (answer.status, answer.error["code"]) == (404, "key:unknown")
     assert (await world.ask("GET", "/keys/0123456789ab")).status == 404
+
+
+async def test_one_key_is_shown_with_the_last_use_that_the_list_shows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenward.store.sqlite.keys.USED_EVERY_S", 0)
+    key = (await world.make_key())["id"]
+    assert (await world.ask("GET", f"/keys/{key}")).value["last_used_at"] is None
+    world.store.keys.used(key, world.clock.now_ms())
+    async with asyncio.timeout(PATIENCE_S):  # the use is written with a later commit
+        while (listed := (await world.ask("GET", "/keys")).value[0])["last_used_at"] is None:
+            await asyncio.sleep(0.01)
+    assert (await world.ask("GET", f"/keys/{key}")).value == listed

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tokenward.kernel.incidents import FREEZE, Evidence, Incident
+from tokenward.kernel.incidents import FREEZE, PACE, Evidence, Incident
 from tokenward.keys.accusation import Accused, accuse, judge, key_of, undo
 from tokenward.keys.records import BARRED_MAX, CLEARED_MAX, Bar, KeyRecord
 
@@ -134,3 +134,19 @@ def test_an_incident_gets_where_it_may_or_says_why_not(
 def test_only_an_incident_of_a_key_has_a_key() -> None:
     assert key_of(incident()) == "k1"
     assert key_of(incident(subject="account:a1")) == ""
+
+
+def test_a_throttle_bars_the_pace_alone_and_its_undo_clears_the_origin_that_it_names() -> None:
+    accused = done(accuse(LIVE, incident(), (PACE, OFFICE), freeze=False))
+    assert accused.record.barred == (Bar(PACE, "inc_1"),)
+    assert accuse(accused.record, incident(2), (PACE, CAFE), freeze=False) is None, "one a key"
+    freed = undo(accused.record, accused.incident)
+    assert (freed.barred, freed.cleared) == ((), (OFFICE,)), "the next suspect is slowed again"
+    again = done(accuse(freed, incident(3), (PACE, CAFE), freeze=False))
+    assert again.record.barred == (Bar(PACE, "inc_3"),)
+
+
+def test_no_pace_ever_freezes_a_key_that_has_no_room_for_another_bar() -> None:
+    full = replace(LIVE, barred=tuple(Bar(f"origin:{n}@DE", "inc_0") for n in range(BARRED_MAX)))
+    assert accuse(full, incident(), (PACE, OFFICE), freeze=False) is None
+    assert done(accuse(full, incident(), (OFFICE,), freeze=False)).has_frozen

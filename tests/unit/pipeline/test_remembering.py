@@ -148,3 +148,7 @@ def test_calls_of_suspects_count_for_the_minute_that_runs() -> None:
     suspects.let_through(59_000)
     assert suspects.count(59_000) == suspects.count(119_999) == 2, "a clock that goes back"
     assert suspects.count(120_000) == 0
+    suspects.let_through(3_600_000)
+    assert suspects.count(120_000) == 0, "it was an hour ahead for a moment"
+    suspects.let_through(120_000)
+    assert suspects.count(120_000) == 1

@@ -2,8 +2,12 @@
 
 from math import log
 
+import msgspec
 import pytest
 
+from tokenward.detectors import Opinion
+from tokenward.kernel.incidents import PACE
+from tokenward.pipeline.judging import Judged
 from tokenward.policy import Case, Rules, Standing, decide
 from tokenward.policy.verdict import Finding, model_thing, origin_thing
 
@@ -101,41 +105,46 @@ SUSPECT = Standing(suspect_calls=RULES.suspect_calls)
 
 
 def test_a_suspect_goes_on_slowly_and_only_calls_above_its_pace_are_refused() -> None:
-    within = decide(case(log(20), place="AS9"), Standing(suspect_calls=29), RULES)
+    within = decide(case(log(20)), Standing(suspect_calls=29), RULES)
     assert (within.action, within.is_suspect, within.is_refused) == ("allow", True, False)
-    above = decide(case(log(20), place="AS9"), SUSPECT, RULES)
-    assert (above.action, above.things, above.opens) == ("throttle", ("pace:AS9",), True)
+    above = decide(case(log(20)), SUSPECT, RULES)
+    assert (above.action, above.things) == ("throttle", (PACE, origin_thing(ORIGIN)))
+    assert above.opens
     assert above.findings[0].reason == "the program is new"
     assert "tokenward incident undo" in above.undo
 
 
 def test_who_is_no_suspect_is_never_slowed() -> None:
+    slowed = Standing(suspect_calls=99, barred=((PACE, "inc_3"),))
     for innocent in (
-        case(log(20) - 0.01, place="AS9"),
-        case(log(20), place="AS9", is_familiar=True),
+        case(log(20) - 0.01),
+        case(log(20), is_familiar=True),
+        case(log(20), is_cold=True),
     ):
-        verdict = decide(innocent, SUSPECT, RULES)
-        assert (verdict.action, verdict.is_suspect) == ("allow", False)
+        for standing in (SUSPECT, slowed):
+            verdict = decide(innocent, standing, RULES)
+            assert (verdict.action, verdict.is_suspect) == ("allow", False)
 
 
-@pytest.mark.parametrize("thing", ["pace:AS9", origin_thing(ORIGIN)])
-def test_a_suspect_that_was_cleared_goes_at_full_speed(thing: str) -> None:
-    standing = Standing(suspect_calls=99, cleared=(thing,))
-    assert decide(case(log(20), place="AS9"), standing, RULES).action == "allow"
+def test_a_suspect_that_was_cleared_goes_at_full_speed_and_the_next_one_does_not() -> None:
+    standing = Standing(suspect_calls=99, cleared=(origin_thing(ORIGIN), PACE))
+    assert decide(case(log(20)), standing, RULES).action == "allow"
+    other = msgspec.structs.replace(case(log(20)), origin="another@AS9")
+    assert decide(other, standing, RULES).action == "throttle"
 
 
-def test_a_network_that_is_slowed_stays_so_under_its_own_incident_and_can_still_be_challenged() -> (
-    None
-):
-    slowed = Standing(suspect_calls=30, barred=(("pace:AS9", "inc_3"),))
-    verdict = decide(case(0.0, place="AS9"), slowed, RULES)
+def test_while_suspects_are_slowed_it_is_under_one_incident_and_nobody_learns_from_them() -> None:
+    slowed = Standing(suspect_calls=30, barred=((PACE, "inc_3"),))
+    verdict = decide(case(log(20)), slowed, RULES)
     assert (verdict.action, verdict.incident, verdict.opens) == ("throttle", "inc_3", False)
-    assert decide(case(RULES.challenge_at, place="AS9"), slowed, RULES).action == "challenge"
-    assert decide(case(0.0, place="AS9", is_familiar=True), slowed, RULES).action == "allow"
+    within = decide(case(log(20)), Standing(barred=((PACE, "inc_3"),)), RULES)
+    assert (within.action, within.is_slowed) == ("allow", True)
+    assert not Judged(Opinion(origin=ORIGIN), within).is_clean
+    assert decide(case(RULES.challenge_at), slowed, RULES).action == "challenge"
 
 
-def test_a_slowed_network_is_no_reason_to_freeze_the_next_stranger() -> None:
-    slowed = Standing(barred=(("pace:AS9", "inc_3"),))
+def test_slowed_suspects_are_no_reason_to_freeze_for_the_next_stranger() -> None:
+    slowed = Standing(barred=((PACE, "inc_3"),))
     assert decide(case(RULES.freeze_at + 9), slowed, RULES).action == "challenge"
 
 

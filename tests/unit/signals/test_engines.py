@@ -96,3 +96,8 @@ def test_go_adds_an_encoding_at_the_end_where_its_caller_set_none() -> None:
 def test_pythons_own_client_asks_for_no_encoding() -> None:
     names = "Accept-Encoding Content-Length Host User-Agent Connection"
     assert engine_of(head(names, accept_encoding="identity")) == "urllib"
+
+
+def test_a_curl_whose_headers_stand_in_order_by_chance_is_no_go() -> None:
+    names = f"Host User-Agent {LARGE} X-F X-G Content-Length"
+    assert engine_of(head(names)) != "go"

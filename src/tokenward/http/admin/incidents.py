@@ -1,5 +1,6 @@
 """What was stopped, and why."""
 
+import re
 from typing import Final, get_args
 
 from tokenward.http.admin.office import Office
@@ -13,11 +14,14 @@ from tokenward.keys.accusation import Judged
 
 LIST_MAX: Final = 1000
 STATES: Final[tuple[State, ...]] = get_args(State)
+UNDONE: Final = "false_alarm"
+"""As it is kept and shown in JSON; people say `undone`."""
+_COMMAND: Final = re.compile(r"tokenward incident undo\b(?! inc_)")
 
 
 class NewestIncidents(Ask):
-    """The newest first; `limit` at most 1000. `state` and `key`: only of that state, of that key's
-    id."""
+    """The newest first; `limit` at most 1000. `state` and `key`: only of that state (`undone` is
+    `false_alarm`), of that key's id."""
 
     limit: int = 100
     state: str = ""
@@ -34,10 +38,11 @@ async def index(office: Office, ask: NewestIncidents) -> list[IncidentShape]:
     """What was stopped, newest first."""
     if not 1 <= ask.limit <= LIST_MAX:
         raise ValueError(f"limit must be between 1 and {LIST_MAX}")
-    if ask.state and ask.state not in STATES:
+    state = UNDONE if ask.state == "undone" else ask.state
+    if state and state not in STATES:
         raise ValueError(f"state must be one of {', '.join(STATES)}")
     subject = f"key:{key_named(ask.key)}" if ask.key else ""
-    found = await office.incidents.recent(ask.limit, ask.state, subject)
+    found = await office.incidents.recent(ask.limit, state, subject)
     return [_shown(incident) for incident in found]
 
 
@@ -73,6 +78,13 @@ def _unknown(named: str) -> Refusal:
     )
 
 
+def _undo(incident: Incident) -> str:
+    """Policy, which says it, knows no ids."""
+    if incident.state == UNDONE:
+        return ""
+    return _COMMAND.sub(f"tokenward incident undo {incident.id}", incident.undo)
+
+
 def _shown(incident: Incident) -> IncidentShape:
     return {
         "id": incident.id,
@@ -97,6 +109,6 @@ def _shown(incident: Incident) -> IncidentShape:
         "calls_before_stop": incident.calls_before_stop,
         "things": [*incident.things],
         "against": [*incident.against],
-        "undo": incident.undo,
+        "undo": _undo(incident),
         "who": incident.who,
     }

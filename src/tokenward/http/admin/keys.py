@@ -115,8 +115,8 @@ async def index(office: Office, ask: SomeOf) -> Page[list[KeyShape]]:
 
 
 async def show(office: Office, ask: OneKey) -> KeyShape | Refusal:
-    """One key, without its secret."""
-    record = await office.keys.find(key_named(ask.id))
+    """One key, without its secret. As it is kept: what is in memory knows no last use."""
+    record = await office.keys.read(key_named(ask.id))
     return _unknown(ask.id) if record is None else _show(office, record)
 
 

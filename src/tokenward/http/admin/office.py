@@ -1,7 +1,7 @@
 """What the admin door works with; `app.py` puts it together."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,8 +68,9 @@ class Office:
     """Everything an admin command may touch. `zone` is the time zone of caps that name none;
     `bearer_cap` the cap of keys that name none and are bound to nobody ("": none); `rules` say
     which keys stand for workloads; `sees_certificates`: callers can show one to this guard;
-    `check` looks at what only this process can see (its credentials, prices, settings); `pid` is
-    the process to end when the guard should."""
+    `mode` is what evidence may do here (`enforce` or `observe`), `project_modes` the same of
+    projects with rules of their own; `check` looks at what only this process can see (its
+    credentials, prices, settings); `pid` is the process to end when the guard should."""
 
     keys: KeyStore
     ledger: Ledger
@@ -85,4 +86,6 @@ class Office:
     rules: tuple[Rule, ...]
     sees_certificates: bool
     check: Callable[[], Awaitable[list[Check]]] = field(repr=False)
+    mode: str = "enforce"
+    project_modes: Mapping[str, str] = field(default_factory=dict)
     pid: int = field(default_factory=os.getpid)

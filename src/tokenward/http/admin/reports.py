@@ -150,6 +150,8 @@ async def status(office: Office, ask: Nothing) -> StatusShape:
         "now": rfc3339(office.clock.now_ms()),
         "zone": office.zone,
         "running_calls": office.running.count(),
+        "mode": office.mode,
+        "project_modes": {**office.project_modes},
     }
 
 

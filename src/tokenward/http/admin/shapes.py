@@ -67,7 +67,7 @@ class CreatedShape(TypedDict):
 
 
 class BarShape(TypedDict):
-    """What of a key an incident stopped: `origin:…` or `model:…`, or slowed: `pace:…`."""
+    """What of a key an incident stopped: `origin:…` or `model:…`; or slowed: `pace:suspects`."""
 
     thing: str
     incident: str
@@ -167,8 +167,8 @@ EvidenceShape = TypedDict(
 class IncidentShape(TypedDict):
     """What was stopped, when, and on which evidence. `…_before_stop` is what is known to have been
     called and spent between the first sign and the stop. `things` of the key were barred by it;
-    `against` is what speaks against a theft, `undo` what would undo what was done, `who` in plain
-    words who called."""
+    `against` is what speaks against a theft, `undo` what would undo what was done ("" once nothing
+    can or need), `who` in plain words who called."""
 
     id: str
     subject: str
@@ -196,10 +196,14 @@ class DoctorShape(TypedDict):
 
 
 class StatusShape(TypedDict):
-    """Which process answers here."""
+    """Which process answers here. `mode` is what evidence may do in it, `enforce` or `observe`,
+    `project_modes` the same of each project with rules of its own: as it was started, whatever the
+    settings say by now."""
 
     version: str
     pid: int
     now: str
     zone: str
     running_calls: int
+    mode: str
+    project_modes: dict[str, str]

@@ -14,7 +14,9 @@ EMBEDDINGS: Final = "/v1/embeddings"
 DEAD: Final = "/v1/organizations"
 """A route that only checkers of stolen keys ask for."""
 STOPS: Final = ("stepup:required", "key:frozen")
-"""Refusals because of evidence."""
+"""Refusals because of evidence, until somebody says that it was meant."""
+SLOWS: Final = "rate:suspect"
+"""A refusal because of evidence that is milder: a minute later the same call may pass."""
 
 Body = dict[str, Any]
 
@@ -42,8 +44,23 @@ class Said(NamedTuple):
 
     @property
     def is_stopped(self) -> bool:
-        """Refused because of evidence."""
+        """Refused because of evidence, now and a minute later."""
         return self.code in STOPS
+
+    @property
+    def is_slowed(self) -> bool:
+        """Refused because suspects of this key call too fast."""
+        return self.code == SLOWS
+
+    @property
+    def is_held_back(self) -> bool:
+        """Refused because of evidence, in either way."""
+        return self.is_stopped or self.is_slowed
+
+    @property
+    def name(self) -> str:
+        """What went wrong, in one word: the code, or the status of what has none."""
+        return self.code or f"status {self.status}"
 
 
 def understood(status: int, body: bytes) -> Said:
@@ -57,7 +74,7 @@ def understood(status: int, body: bytes) -> Said:
     if status != 200:
         error = said.get("error")
         told = error if isinstance(error, dict) else {}
-        return Said(status, code=str(told.get("code", "")))
+        return Said(status, code=str(told.get("code") or ""))
     return Said(status, text=text_in(said))
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tokenward.lab.drill.networks import knows_countries
 from tokenward.lab.drill.playing import Drilled, Play
 from tokenward.lab.drill.world import built_world
 from tokenward.lab.stories import Story
 
+ALL_SIGNS: Final = "fusion"
+"""How an incident names all its signs together: it says who stopped the thief only where no sign
+alone does."""
 Age = Callable[[Path, dict[str, int]], None]
 """Makes keys in the records behind these settings older, by so many days each."""
 Told = Callable[[str, int, int], None]
@@ -57,20 +60,24 @@ def _projects(stories: Sequence[Story]) -> str:
     )
 
 
-def value_of(drilled: Sequence[Drilled], seed: int) -> dict[str, Any]:
+def value_of(drilled: Sequence[Drilled], seed: int, suspect_calls: int) -> dict[str, Any]:
     """What `tokenward drill --json` prints: as `lab evaluate`, each story played once. `countries`
-    says whether the guard knew countries and systems."""
+    says whether the guard knew countries and systems; `suspect_calls` a minute is what suspects of
+    a key might make. Of the owners' calls that were `refused`, some were `held` and some
+    `slowed`."""
     return {
         "stories": [_story_value(each) for each in drilled],
         "false_alarms": {
             "owner_calls": sum(each.owner_calls for each in drilled),
             "refused": sum(each.owner_refused for each in drilled),
             "held": sum(each.owner_held for each in drilled),
+            "slowed": sum(each.owner_slowed for each in drilled),
             "benign_stories": sum(each.story.benign for each in drilled),
             "stopped": sorted(each.story.name for each in drilled if is_false_alarm(each)),
         },
         "countries": knows_countries(),
         "seed": seed,
+        "suspect_calls_per_minute": suspect_calls,
     }
 
 
@@ -78,8 +85,9 @@ def _story_value(drilled: Drilled) -> dict[str, Any]:
     story = drilled.story
     actions = [action for each in drilled.incidents for action in each["actions"]]
     evidence = [seen for each in drilled.incidents for seen in each["evidence"]]
+    detectors = [seen["detector"] for seen in evidence]
     by = ["first_use"] if "hold" in actions else []
-    by += [seen["detector"] for seen in evidence]
+    by += [name for name in detectors if name != ALL_SIGNS]
     probe = None
     if drilled.has_probe:
         probe = int(drilled.is_caught and drilled.costly == 0)
@@ -89,18 +97,20 @@ def _story_value(drilled: Drilled) -> dict[str, Any]:
         "benign": story.benign,
         "seeds": 1,
         "caught": int(drilled.is_caught),
-        "by": list(dict.fromkeys(by)),
+        "by": list(dict.fromkeys(by or detectors)),
         "classes": sorted({seen["class"] for seen in evidence}),
         "calls": drilled.calls,
         "cost_nusd": drilled.cost_nusd,
         "seconds": round(drilled.seconds, 3),
         "sent": drilled.sent,
+        "slowed": drilled.slowed,
         "actions": list(dict.fromkeys(actions)),
         "reasons": list(dict.fromkeys(seen["reason"] for seen in evidence)),
         "incidents": [each["id"] for each in drilled.incidents],
         "owner_calls": drilled.owner_calls,
         "owner_refused": drilled.owner_refused,
         "owner_held": drilled.owner_held,
+        "owner_slowed": drilled.owner_slowed,
         "owner_passes": drilled.owner_passes,
         "undone": drilled.is_undone,
         "undos": drilled.undos,
@@ -133,7 +143,7 @@ def is_within(drilled: Drilled) -> bool:
 
 
 def is_false_alarm(drilled: Drilled) -> bool:
-    """An owner was stopped, other than by a hold that the story allows."""
+    """An owner was stopped, or slowed, other than by a hold that the story allows."""
     if not drilled.story.benign:
         return drilled.owner_refused > drilled.owner_held
     actions = {action for each in drilled.incidents for action in each["actions"]}

@@ -48,10 +48,12 @@ class Holder:
 class Drilled:
     """What came of a story. `calls` and `cost_nusd` are what the thief got, `costly` the calls
     after the trying out; `seconds` from the thief's first call to the refusal that ended it;
-    `sent` all that the thief sent. `owner_passes`: the owners' next calls after the theft were
-    served, None where all keys were frozen. `is_undone`: after an undo of all incidents, in so many
-    rounds as `undos` says, the call that was stopped first passed, and the owner's next; None where
-    nothing was stopped."""
+    `sent` all that the thief sent, `slowed` those of them that were refused as too fast for a
+    suspect. `is_caught`: the thief was stopped; who is only slowed goes on a minute later.
+    `owner_refused` of the `owner_calls` evidence refused. `owner_passes`: the owners' next calls
+    after the theft were served, None where all keys were frozen. `is_undone`: after an undo of all
+    incidents, in so many rounds as `undos` says, the call that was refused first passed, and the
+    owner's next; None where nothing was stopped."""
 
     story: Story
     calls: int = 0
@@ -59,12 +61,15 @@ class Drilled:
     sent: int = 0
     cost_nusd: int = 0
     seconds: float = 0.0
+    slowed: int = 0
     is_caught: bool = False
     has_probe: bool = False
     owner_calls: int = 0
     owner_refused: int = 0
     owner_held: int = 0
     """Of those that were refused: a dearer model was asked about at its first use."""
+    owner_slowed: int = 0
+    """Of those that were refused: too fast for a suspect."""
     owner_passes: bool | None = None
     is_undone: bool | None = None
     undos: int = 0
@@ -131,19 +136,21 @@ class Play:
                 holder.known.add(spoken.call.network.place)
                 said = self._speak_up(world, holder, spoken)
                 calls += 1
-                if said.status != 200:
+                if said.status != 200 and not said.is_slowed:
                     raise DrillError(
                         f"{self.story.name}: an honest call in the beginning came back with "
                         f"{said.status} {said.code}"
                     )
 
     def _speak_up(self, world: World, holder: Holder, spoken: Spoken) -> Said:
-        """As `_speak`; an owner who is stopped says that it was meant, and calls again."""
+        """As `_speak`; an owner who is stopped says that it was meant, and calls again. Who is only
+        slowed goes on: so all of a burst is counted that is refused."""
         said = self._speak(holder, spoken)
         if not said.is_stopped:
             return said
         opened = [each for each in self._incidents(world) if each["state"] == "open"]
-        self.drilled.owner_held += all(each["actions"] == ["hold"] for each in opened)
+        stops = [each["actions"] for each in opened if each["actions"] != ["throttle"]]
+        self.drilled.owner_held += all(actions == ["hold"] for actions in stops)
         self._undo(world, opened)
         return self._send(holder, self._renderer.ask(spoken.call))
 
@@ -153,7 +160,8 @@ class Play:
         if said.status == 200 and spoken.answer and said.text:
             self._renderer.served[spoken.answer] = said.text
         self.drilled.owner_calls += 1
-        self.drilled.owner_refused += said.is_stopped
+        self.drilled.owner_refused += said.is_held_back
+        self.drilled.owner_slowed += said.is_slowed
         return said
 
     def _send(self, holder: Holder, ask: Ask) -> Said:
@@ -181,7 +189,7 @@ class Play:
         drilled.is_caught = drilled.is_caught and bool(drilled.incidents)
         if key.has_owner:
             self._go_on(world)
-        if drilled.is_caught and first is not None:
+        if first is not None and (drilled.is_caught or drilled.slowed):
             drilled.is_undone = self._is_undone(world, *first)
         self._close()
         return drilled
@@ -194,18 +202,22 @@ class Play:
         self.drilled.baselines = compare(plan, known, Cap(cap_nusd, owners_nusd), cap_nusd)
 
     def _take(self, plan: Sequence[Theft]) -> tuple[Holder, Ask] | None:
-        """The thief at work; the first call that evidence stopped."""
+        """The thief at work; the first call that evidence refused."""
         ready = [(theft, *self._made_ready(theft)) for theft in plan]
         drilled, began_s, in_a_row = self.drilled, time.monotonic(), 0
         patience = max(GIVES_UP_AFTER, 2 * len(self.holders))
         first: tuple[Holder, Ask] | None = None
+        refused: dict[str, Said] = {}
+        """By key the last refusal, if nothing passed since: some keys may only be slowed."""
         for theft, holder, ask in ready:
             said = self._send(holder, ask)
             drilled.sent += 1
-            if said.is_stopped:
+            if said.is_held_back:
                 if in_a_row == 0:
                     drilled.seconds = time.monotonic() - began_s
                 in_a_row += 1
+                drilled.slowed += said.is_slowed
+                refused[holder.id] = said
                 first = first or (holder, ask)
                 if in_a_row >= patience:
                     break
@@ -213,11 +225,11 @@ class Play:
                 drilled.calls += 1
                 drilled.costly += not theft.is_probe
                 in_a_row = 0
+                refused = {}
             else:
-                name = said.code or f"status {said.status}"
-                drilled.others[name] = drilled.others.get(name, 0) + 1
-        drilled.is_caught = in_a_row > 0
-        if not drilled.is_caught:
+                drilled.others[said.name] = drilled.others.get(said.name, 0) + 1
+        drilled.is_caught = bool(refused) and all(each.is_stopped for each in refused.values())
+        if not in_a_row:
             drilled.seconds = time.monotonic() - began_s
         return first
 
@@ -258,7 +270,7 @@ class Play:
         for _ in range(UNDOS_MAX):
             self._undo(world, self._incidents(world))
             self.drilled.undos += 1
-            if not self._send(holder, ask).is_stopped:
+            if not self._send(holder, ask).is_held_back:
                 break
         else:
             return False

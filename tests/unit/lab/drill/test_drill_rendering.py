@@ -99,7 +99,11 @@ def test_answers_of_both_dialects_are_understood() -> None:
         403, b'{"error": {"code": "stepup:required", "incident": "inc_1", "message": "no"}}'
     )
     assert refused.is_stopped
-    assert not understood(400, b'{"error": {"code": null}}').is_stopped
+    assert refused.is_held_back
+    slowed = understood(429, b'{"error": {"code": "rate:suspect"}}')
+    assert (slowed.is_slowed, slowed.is_held_back, slowed.is_stopped) == (True, True, False)
+    other = understood(429, b'{"error": {"code": null}}')
+    assert (other.is_held_back, other.name, slowed.name) == (False, "status 429", "rate:suspect")
     chat = understood(200, b'{"choices": [{"message": {"content": "yes"}}]}')
     message = understood(200, b'{"content": [{"type": "text", "text": "yes"}]}')
     response = understood(200, b'{"output": [{"content": [{"text": "yes"}]}, {"type": "x"}]}')
