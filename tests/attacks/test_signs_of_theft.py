@@ -90,6 +90,7 @@ def test_the_first_call_of_a_dearer_model_is_held_and_passes_once_somebody_means
 
     shown = own.cli("incident", "show", incident)
     assert (shown["state"], shown["subject"]) == ("open", f"key:{key_id}")
+    assert (shown["calls_before_stop"], shown["cost_before_stop_nusd"]) == (0, 0), "its owner's"
     assert shown["evidence"][0]["class"] == "E2"
     assert "times as much as the dearest" in shown["evidence"][0]["reason"]
     assert [each["id"] for each in own.cli("incident", "list")] == [incident], "one, not one a try"
