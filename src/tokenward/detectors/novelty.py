@@ -37,6 +37,8 @@ DEARER_STEP: Final = 2
 """How much dearer counts, in quarters of a doubling: 2 are a factor of 1.41."""
 COSTLY_LEVEL: Final = 90
 """$6 for a million tokens of output: what small models cost less than, and large ones more."""
+LEAP: Final = 3 * LEVELS_A_DOUBLING
+"""Below that, a model that costs eight times as much is a costly one for this key."""
 SPOKEN: Final = frozenset(
     ("place", "country", "network_kind", "block", "family", "model", "route", "script")
 )
@@ -47,8 +49,7 @@ LATE: Final = frozenset(("country", "network_kind", "block", "size", "limit"))
 new besides is new: who never had a public network, or a system prompt, has one for the first time.
 """
 OF_NETWORKS: Final = frozenset(("country", "network_kind", "block"))
-LEAP: Final = 3 * LEVELS_A_DOUBLING
-"""Below that, a model that costs eight times as much is a costly one for this key."""
+"""Those of them that a key has only with a public network."""
 
 
 def is_cold(past: Past) -> bool:
@@ -100,21 +101,17 @@ def score(call: Signals, past: Past, key_kind: str) -> list[Sign]:
     if is_cold(past):
         return []
     today = call.at_ms // DAY_MS
-    values = values_of(call)
-    new = {
-        name
-        for name, value in values.items()
-        if not _is_unknown(name, past, today) and not is_usual_value(name, value, past, today)
+    values = {
+        name: value for name, value in values_of(call).items() if not _is_unknown(name, past, today)
     }
+    new = {name for name, value in values.items() if not is_usual_value(name, value, past, today)}
     signs = []
     for habit in HABITS:
         if habit.name == "dearer":
             if "model" in new and call.asked.level is not None and past.level:
                 signs.append(_dearer(call, past, key_kind))
             continue
-        if habit.name not in values or _is_unknown(habit.name, past, today):
-            continue
-        if habit.given and habit.given not in new:
+        if habit.name not in values or (habit.given and habit.given not in new):
             continue
         if habit.within in new:
             continue
@@ -130,11 +127,11 @@ def _weigh(
     habit: Habit, values: dict[str, str], past: Past, today: int, key_kind: str, *, is_new: bool
 ) -> Sign:
     value, rate = values[habit.name], _rate(habit, past, today, key_kind)
-    # Whoever does something new on ordinary days does not do it less on a day of moving.
     moved = habit.moved
     if habit.moved_service is not None and key_kind in SERVICES:
         moved = habit.moved_service
-    moved = max(moved, rate) if habit.name != "place" else moved
+    if habit.name != "place":  # new on ordinary days is no less new on a day of moving
+        moved = max(moved, rate)
     by_chance = _by_chance(habit, value, values)
     if is_new:
         return Sign(

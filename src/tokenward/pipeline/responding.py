@@ -158,7 +158,7 @@ def _together(verdict: Verdict, call: Signals) -> Evidence:
         kind="E2",
         detector="fusion",
         reason=f"together, with what this key has shown before, {_odds(verdict.total)} to one for "
-        f"theft; this is done from {_odds(verdict.at)} to one",
+        f"theft; this is done from {_odds(verdict.threshold)} to one",
         value=round(verdict.total, 2),
         at_ms=call.at_ms,
         request_id=call.request_id,

@@ -58,7 +58,7 @@ class Case(Struct, frozen=True, kw_only=True, gc=False):
 class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     """`action` is what is done, or in observe mode would be done (`acts` is False). `things` are
     barred by it; `incident` is set where they were barred before. `why` is one sentence; `undo`
-    says what would lift it. `total` passed the threshold `at`, both logarithms; 0.0 where a rule
+    says what would lift it. `total` passed the `threshold`, both logarithms; 0.0 where a rule
     decided and not the evidence. `is_suspect`: if the call passes, it counts as one of a suspect;
     `is_slowed`: and suspects of this key have been too fast."""
 
@@ -71,7 +71,7 @@ class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     against: tuple[str, ...] = ()
     undo: str = ""
     total: float = 0.0
-    at: float = 0.0
+    threshold: float = 0.0
     is_suspect: bool = False
     is_slowed: bool = False
 
@@ -118,7 +118,7 @@ def decide(case: Case, standing: Standing, rules: Rules) -> Verdict:
             action="freeze" if freezes else "challenge",
             acts=acts,
             total=case.total,
-            at=rules.freeze_at if freezes else challenge_at,
+            threshold=rules.freeze_at if freezes else challenge_at,
             things=(origin, model) if holds else (origin,),  # one undo must be enough (D3)
             why=_why(case),
             findings=case.findings[:TOLD_MAX],
@@ -155,7 +155,7 @@ def _slow_down(case: Case, standing: Standing, rules: Rules) -> Verdict:
         action="throttle",
         acts=rules.mode == "enforce",
         total=case.total,
-        at=SUSPECT_AT,
+        threshold=SUSPECT_AT,
         things=(PACE, origin_thing(origin)),
         incident=incident,
         why=_why(case),
